@@ -1,0 +1,56 @@
+# Everything a user or maintainer does, from a fresh machine on: `make run`, `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run test test-slow check format bench clean
+
+help:
+	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
+	@echo "make test   set everything up and run the tests (at most 10 minutes on 2 cores)"
+	@echo "make test-slow   the tests that take longer"
+	@echo "make check  ruff and mypy"
+	@echo "make bench  print the benchmark table"
+
+run: $(VENV)/installed
+	@exec $(BIN)/kanad serve
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest -q -m "not slow"
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/pytest -q -m slow
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python bench/server.py
+	$(BIN)/python bench/solvers.py
+
+clean:
+	rm -rf $(VENV)
+
+# The stamps make a second run instant; they are older than pyproject.toml when dependencies changed.
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@ $(VENV)/installed
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "kanad-server needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv module is missing; on Debian or Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)

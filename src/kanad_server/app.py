@@ -1,0 +1,67 @@
+"""The application: routes and their service, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+
+from kanad_server.http import experiments, methods, molecules, openapi, stream, system
+from kanad_server.http.guard import Guard
+from kanad_server.http.problems import HANDLERS
+from kanad_server.service import open_service
+from kanad_server.settings import Settings, read_settings
+
+API = "/api/v1"
+
+
+def routes() -> list[BaseRoute]:
+    """The route table."""
+    one = "/experiments/{id}"
+    return [
+        Mount(
+            API,
+            routes=[
+                Route("/experiments", experiments.submit, methods=["POST"]),
+                Route("/experiments", experiments.list_, methods=["GET"]),
+                Route(one, experiments.read, methods=["GET"]),
+                Route(one, experiments.delete, methods=["DELETE"]),
+                Route(f"{one}/result", experiments.result, methods=["GET"]),
+                Route(f"{one}/events", experiments.events, methods=["GET"]),
+                Route(f"{one}/cancel", experiments.cancel, methods=["POST"]),
+                Route(f"{one}/retry", experiments.retry, methods=["POST"]),
+                WebSocketRoute(f"{one}/stream", stream.stream),
+                Route("/estimate", molecules.estimate, methods=["POST"]),
+                Route("/molecules/parse", molecules.parse, methods=["POST"]),
+                Route("/molecules", molecules.library, methods=["GET"]),
+                Route("/methods", methods.methods, methods=["GET"]),
+                Route("/system", system.system, methods=["GET"]),
+            ],
+        ),
+        Route("/health/live", system.live, methods=["GET"]),
+        Route("/health/ready", system.ready, methods=["GET"]),
+        Route("/metrics", system.metrics, methods=["GET"]),
+        Route("/openapi.json", openapi.openapi, methods=["GET"]),
+        Route("/docs", openapi.docs, methods=["GET"]),
+    ]
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The ASGI application; its lifespan opens and closes the service (`app.state.service`)."""
+    chosen = read_settings() if settings is None else settings
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_service(chosen) as service:
+            app.state.service = service
+            yield
+
+    return Starlette(
+        routes=routes(),
+        middleware=[Middleware(Guard)],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )

@@ -1,0 +1,5 @@
+"""Places where attempts run."""
+
+from kanad_server.engines.base import Cancelled, Completed, Engine, Failed, Job, Lost, Slot, Verdict
+
+__all__ = ["Cancelled", "Completed", "Engine", "Failed", "Job", "Lost", "Slot", "Verdict"]

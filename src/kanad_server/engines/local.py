@@ -1,0 +1,43 @@
+"""The engine of one machine: slots that are processes of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kanad_server.engines import forkserver
+from kanad_server.engines.slot import Gate, ProcessSlot
+
+
+class LocalEngine:
+    """`count` process slots. Enter it to start the forkserver; `warm` starts the processes; leaving ends them all."""
+
+    def __init__(self, count: int, scratch: Path, gate: Gate) -> None:
+        self._scratch = scratch
+        self._slots = [ProcessSlot(f"local-{number}", scratch, gate) for number in range(count)]
+
+    @property
+    def slots(self) -> Sequence[ProcessSlot]:
+        """The slots that can run attempts."""
+        return self._slots
+
+    async def __aenter__(self) -> Self:
+        # What a killed server left behind; the data directory is ours alone.
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
+        forkserver.start(str(self._scratch))
+        return self
+
+    async def warm(self) -> None:
+        """Start every process, so that the first attempt finds one."""
+        await asyncio.gather(*(slot.start() for slot in self._slots))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(slot.close() for slot in self._slots))
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)

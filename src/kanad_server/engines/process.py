@@ -1,0 +1,111 @@
+"""One worker process with its pipe, its cancel flag and its directory, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
+from typing import Any
+
+from kanad_server.engines import forkserver, worker
+
+WORN_MB = 1_024
+"""A worker that has kept more than this from its last attempt is replaced; picked, not measured."""
+
+
+class _Context(ForkServerContext):
+    """A forkserver context that remembers the one process made with it: the executor keeps it to itself."""
+
+    process: ForkServerProcess | None = None
+
+    def Process(self, *args: Any, **kwargs: Any) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802
+        """Make a process and remember it."""
+        self.process = ForkServerProcess(*args, **kwargs)
+        return self.process
+
+
+class WorkerProcess:
+    """A `ProcessPoolExecutor` of one, the reading end of its pipe, and its flag: used and thrown away together."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._directory = tempfile.mkdtemp(dir=scratch)
+        self._context = _Context()
+        self._pidfd: int | None = None
+        self.cancel_flag = RawValue("b", 0)
+        self.reader, self._writer = multiprocessing.Pipe(duplex=False)
+        self.executor = ProcessPoolExecutor(
+            1,
+            mp_context=self._context,
+            initializer=worker.start,
+            initargs=(self._writer, self.cancel_flag, self._directory),
+        )
+
+    def launch(self) -> None:
+        """Start the process (blocking: the forkserver answers once PySCF is loaded)."""
+        with forkserver.launching, forkserver.without_main_module():
+            ready = self.executor.submit(os.getpid)
+        self._pidfd = os.pidfd_open(ready.result())
+        # Only the worker may hold the write end: its death is then the end of the file.
+        self._writer.close()
+        os.set_blocking(self.reader.fileno(), False)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None before `launch`."""
+        return None if self._context.process is None else self._context.process.pid
+
+    def is_worn(self) -> bool:
+        """Whether the process has kept so much memory that a new one is better."""
+        _, memory_mb = (None, None) if self.pid is None else usage(self.pid)
+        return memory_mb is not None and memory_mb > WORN_MB
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, through a descriptor that can never mean another process."""
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def close(self) -> int | None:
+        """Make sure that the process is gone, and free what it had (blocking).
+
+        Returns its exit code, negative for a signal; None where it never ran.
+        """
+        self.signal(signal.SIGKILL)
+        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.reader.close()
+        self._writer.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+        shutil.rmtree(self._directory, ignore_errors=True)
+        return None if self._context.process is None else self._context.process.exitcode
+
+
+async def launched(scratch: Path) -> WorkerProcess:
+    """A process that runs; nothing is left behind where it does not come up."""
+    process = WorkerProcess(scratch)
+    try:
+        await asyncio.to_thread(process.launch)
+    except BaseException:
+        await asyncio.to_thread(process.close)
+        raise
+    return process
+
+
+def usage(pid: int) -> tuple[float | None, float | None]:
+    """(CPU seconds, resident megabytes) of a process; None for one that is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None, None
+    ticks = int(stat[11]) + int(stat[12])
+    pages = int(stat[21])
+    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20

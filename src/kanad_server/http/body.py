@@ -1,0 +1,149 @@
+"""From the bytes of a request to a checked struct, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kanad_server.errors import BodyTooLarge, Impossible, Malformed, NotJson
+from kanad_solvers.errors import FieldError
+
+T = TypeVar("T")
+
+MAX_DEPTH = 64
+"""Deeper nesting than any request needs; a reader that recurses must not be led further."""
+MAX_SHOWN = 80
+
+_encode = msgspec.json.Encoder().encode
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body of a JSON request.
+
+    Raises:
+        NotJson: another content type.
+        BodyTooLarge: more than `max_bytes`; the rest is not read.
+    """
+    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise NotJson("not_json", f"the body must be application/json, not {content_type[:MAX_SHOWN]!r}")
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > max_bytes:
+            raise BodyTooLarge("body_too_large", f"the body has more than {max_bytes} bytes")
+    return bytes(parts)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """`body` as a `kind`.
+
+    Raises:
+        Malformed: it is not JSON.
+        Impossible: it is JSON, but not a `kind`; names the field, the rule and the value.
+    """
+    if _is_deep(body):
+        raise Malformed("malformed_json", f"the body is nested deeper than {MAX_DEPTH} levels")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _impossible(_field_error(str(error), body)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        number = _not_finite(body)
+        if number is not None:
+            raise _impossible(number) from None
+        raise Malformed("malformed_json", f"the body is not JSON: {error}") from None
+
+
+def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`value` as a JSON answer."""
+    return Response(_encode(value), status_code=status, headers=headers, media_type="application/json")
+
+
+def query_int(request: Request, name: str, default: int, *, low: int, high: int) -> int:
+    """An integer of the query string.
+
+    Raises:
+        Malformed: it is not one, or out of range.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) or not low <= int(text) <= high:
+        raise Malformed(
+            "invalid_query", f"{name} must be an integer from {low} to {high}, got {text[:MAX_SHOWN]!r}"
+        )
+    return int(text)
+
+
+def _impossible(error: FieldError) -> Impossible:
+    return Impossible("invalid_spec", f"{error.path}: {error.message}", errors=[error])
+
+
+def _field_error(text: str, body: bytes) -> FieldError:
+    """msgspec's words ("rule - at `path`") with the value that broke the rule."""
+    rule, _, place = text.partition(" - at `")
+    path = place.removesuffix("`") or "$"
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", rule, re.DOTALL)
+    if unknown:
+        return FieldError(f"{path}.{unknown[1][:MAX_SHOWN]}", "unknown field")
+    value = _value_at(path, body)
+    if isinstance(value, str | int | float) and "got" not in rule and repr(value) not in rule:
+        rule = f"{rule}, got {str(value)[:MAX_SHOWN]!r}" if isinstance(value, str) else f"{rule}, got {value}"
+    return FieldError(path, rule[:500])
+
+
+def _value_at(path: str, body: bytes) -> object:
+    """The value at a path like ``$.a[0].b``; None where the path cannot be followed."""
+    try:
+        value: Any = json.loads(body)
+        for name, index in _STEP.findall(path):
+            value = value[int(index)] if index else value[name]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return value
+
+
+def _not_finite(body: bytes) -> FieldError | None:
+    """The first NaN or infinity of a body that is JSON but for it (as Python's own `json` writes them)."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    for path, number in _numbers(value, "$"):
+        if not math.isfinite(number):
+            return FieldError(path, f"must be a finite number, got {number}")
+    return None
+
+
+def _numbers(value: object, path: str) -> Any:
+    if isinstance(value, float):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _numbers(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _numbers(inner, f"{path}[{index}]")
+
+
+def _is_deep(body: bytes) -> bool:
+    """Whether brackets outside strings nest deeper than MAX_DEPTH."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', body, re.DOTALL):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+    return False

@@ -1,0 +1,150 @@
+"""Experiments: post, read, list, cancel, retry, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from contextlib import aclosing
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kanad_server.errors import Conflict, Malformed, no_experiment
+from kanad_server.http.body import answer, decode, query_int, read_body
+from kanad_server.service import Service
+from kanad_server.store import Filter
+from kanad_server.wire import Experiment, ExperimentPage, Spec
+
+MAX_KEY = 200
+MAX_WAIT_S = 300
+MAX_PAGE = 200
+MAX_EVENTS = 10_000
+
+
+def service_of(request: Request) -> Service:
+    """The service behind the app."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def submit(request: Request) -> Response:
+    """Accept one spec: 201 once it is durable; 200 for an Idempotency-Key that was used before."""
+    service = service_of(request)
+    wait_s = _preferred_wait(request)
+    body = await read_body(request, service.settings.max_body_bytes)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY:
+        raise Malformed("invalid_key", f"Idempotency-Key must have 1 to {MAX_KEY} characters, got {len(key)}")
+    prepared = await service.intake.feasible(decode(body, Spec))
+    experiment, is_new = await service.dispatch.submit(
+        prepared.spec, key=key, body_hash=hashlib.sha256(body).hexdigest()
+    )
+    headers = {"Location": f"/api/v1/experiments/{experiment.id}"}
+    if wait_s is not None:
+        experiment = await _ended(service, experiment, wait_s)
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    return answer(service.dispatch.seen(experiment), 201 if is_new else 200, headers)
+
+
+async def read(request: Request) -> Response:
+    """One experiment."""
+    return answer(service_of(request).dispatch.seen(await _experiment(request)))
+
+
+async def list_(request: Request) -> Response:
+    """A page of experiments."""
+    service = service_of(request)
+    items, cursor = await service.store.page(_filter(request))
+    seen = [service.dispatch.seen(service.journal.live(item)) for item in items]
+    return answer(ExperimentPage(items=seen, next_cursor=cursor))
+
+
+async def result(request: Request) -> Response:
+    """The result of a completed experiment."""
+    experiment = await _experiment(request)
+    body = await service_of(request).store.result(experiment.id)
+    if body is not None:
+        return Response(body, media_type="application/json")
+    if experiment.is_final:
+        raise Conflict("no_result", f"the experiment is {experiment.status}; it has no result")
+    raise Conflict("not_finished", f"the experiment is {experiment.status}; ask again once it is completed")
+
+
+async def events(request: Request) -> Response:
+    """A stretch of the log."""
+    after = query_int(request, "after", 0, low=0, high=2**53)
+    limit = query_int(request, "limit", 1000, low=1, high=MAX_EVENTS)
+    experiment = await _experiment(request)
+    rows = await service_of(request).store.events(experiment.id, after, limit)
+    more = bool(rows) and rows[-1][0] < experiment.last_seq
+    items = ",".join(body for _, body in rows)
+    next_after = rows[-1][0] if more else "null"
+    return Response(f'{{"items":[{items}],"next_after":{next_after}}}', media_type="application/json")
+
+
+async def cancel(request: Request) -> Response:
+    """Ask for the end: 202, again and again the same."""
+    return answer(await service_of(request).dispatch.cancel(request.path_params["id"]), 202)
+
+
+async def retry(request: Request) -> Response:
+    """A new attempt of a failed or cancelled experiment: 202."""
+    service = service_of(request)
+    return answer(service.dispatch.seen(await service.dispatch.retry(request.path_params["id"])), 202)
+
+
+async def delete(request: Request) -> Response:
+    """Forget an experiment that has ended: 204."""
+    service = service_of(request)
+    experiment = await _experiment(request)
+    if not experiment.is_final or service.journal.head(experiment.id) is not None:
+        raise Conflict("still_active", f"the experiment is {experiment.status}; cancel it first")
+    await service.store.delete(experiment.id)
+    return Response(status_code=204)
+
+
+async def _experiment(request: Request) -> Experiment:
+    experiment_id: str = request.path_params["id"]
+    experiment = await service_of(request).journal.current(experiment_id)
+    if experiment is None:
+        raise no_experiment(experiment_id)
+    return experiment
+
+
+async def _ended(service: Service, experiment: Experiment, wait_s: int) -> Experiment:
+    """The experiment once it has ended, or after `wait_s` seconds."""
+    try:
+        async with (
+            asyncio.timeout(wait_s),
+            aclosing(service.hub.follow(experiment.id, experiment.last_seq, service.journal)) as batches,
+        ):
+            async for _ in batches:
+                pass
+    except TimeoutError:
+        pass
+    return await service.journal.current(experiment.id) or experiment
+
+
+def _preferred_wait(request: Request) -> int | None:
+    """The seconds of ``Prefer: wait=N`` (RFC 7240); other preferences are not ours to refuse."""
+    match = re.search(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", request.headers.get("prefer", ""), re.ASCII)
+    return None if match is None else min(int(match[1]), MAX_WAIT_S)
+
+
+def _filter(request: Request) -> Filter:
+    known = set(Filter.__struct_fields__)
+    values: dict[str, object] = {
+        name: value for name, value in request.query_params.items() if name in known and value != ""
+    }
+    unknown = set(request.query_params) - known
+    if unknown:
+        raise Malformed("invalid_query", f"unknown parameter {sorted(unknown)[0][:80]!r}; known: {sorted(known)}")
+    values["limit"] = query_int(request, "limit", 50, low=1, high=MAX_PAGE)
+    try:
+        return msgspec.convert(values, Filter)
+    except msgspec.ValidationError as error:
+        raise Malformed("invalid_query", str(error)) from None
+
+

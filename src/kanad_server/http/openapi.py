@@ -1,0 +1,204 @@
+"""The OpenAPI document and the page that shows it, both from the table of routes and the structs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from kanad_server import __version__, wire
+from kanad_server.http.body import answer
+
+PROBLEM = "application/problem+json"
+_REFERENCE = "#/components/schemas/{name}"
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One call: what it takes and what it gives; `refusals` are its problem statuses beside 400, 403 and 500."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    request: Any = None
+    responses: dict[int, Any]
+    refusals: Sequence[int] = ()
+    query: dict[str, dict[str, Any]] = {}
+    headers: Sequence[str] = ()
+
+
+_INTEGER = {"type": "integer", "minimum": 0}
+_TEXT = {"type": "string"}
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        name="submit", method="POST", path="/api/v1/experiments", summary="Accept one spec",
+        request=wire.Spec, responses={201: wire.Experiment, 200: wire.Experiment},
+        refusals=(409, 413, 415, 422, 503), headers=("Idempotency-Key", "Prefer"),
+    ),
+    Operation(
+        name="list", method="GET", path="/api/v1/experiments", summary="List experiments, newest first",
+        responses={200: wire.ExperimentPage}, refusals=(503,),
+        query={
+            "status": {"enum": ["queued", "running", "completed", "failed", "cancelled"]},
+            "method": _TEXT, "tag": _TEXT, "q": _TEXT, "cursor": _TEXT,
+            "sort": {"enum": [sign + name for name in ("created_at", "finished_at", "energy_hartree", "name")
+                              for sign in ("", "-")]},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 200},
+        },
+    ),
+    Operation(
+        name="read", method="GET", path="/api/v1/experiments/{id}", summary="One experiment",
+        responses={200: wire.Experiment}, refusals=(404, 503),
+    ),
+    Operation(
+        name="delete", method="DELETE", path="/api/v1/experiments/{id}",
+        summary="Forget an experiment that has ended", responses={204: None}, refusals=(404, 409, 503),
+    ),
+    Operation(
+        name="result", method="GET", path="/api/v1/experiments/{id}/result",
+        summary="The result of a completed experiment", responses={200: wire.Result}, refusals=(404, 409, 503),
+    ),
+    Operation(
+        name="events", method="GET", path="/api/v1/experiments/{id}/events", summary="A stretch of the log",
+        responses={200: wire.EventPage}, refusals=(404, 503),
+        query={"after": _INTEGER, "limit": {"type": "integer", "minimum": 1, "maximum": 10_000}},
+    ),
+    Operation(
+        name="cancel", method="POST", path="/api/v1/experiments/{id}/cancel",
+        summary="Ask for the end; asking again changes nothing", responses={202: wire.Experiment},
+        refusals=(404, 503),
+    ),
+    Operation(
+        name="retry", method="POST", path="/api/v1/experiments/{id}/retry",
+        summary="A new attempt of a failed or cancelled experiment", responses={202: wire.Experiment},
+        refusals=(404, 409, 503),
+    ),
+    Operation(
+        name="estimate", method="POST", path="/api/v1/estimate", summary="What a spec would cost",
+        request=wire.Spec, responses={200: wire.Estimate}, refusals=(413, 415, 422),
+    ),
+    Operation(
+        name="parse", method="POST", path="/api/v1/molecules/parse", summary="A molecule, resolved to nuclei",
+        request=wire.Molecule, responses={200: wire.ParsedMolecule}, refusals=(413, 415, 422),
+    ),
+    Operation(
+        name="molecules", method="GET", path="/api/v1/molecules",
+        summary="The library of experimental geometries", responses={200: wire.MoleculePage},
+    ),
+    Operation(
+        name="methods", method="GET", path="/api/v1/methods",
+        summary="Every method and task, with options", responses={200: wire.MethodPage},
+    ),
+    Operation(
+        name="system", method="GET", path="/api/v1/system", summary="Versions, slots and queue length",
+        responses={200: wire.System},
+    ),
+    Operation(
+        name="live", method="GET", path="/health/live", summary="The process serves",
+        responses={200: wire.Health},
+    ),
+    Operation(
+        name="ready", method="GET", path="/health/ready", summary="The server can take work",
+        responses={200: wire.Health, 503: wire.Health},
+    ),
+)  # fmt: skip
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    types = {wire.Problem}
+    for operation in OPERATIONS:
+        types |= {operation.request, *operation.responses.values()} - {None}
+    ordered = sorted(types, key=lambda struct: struct.__name__)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
+    schema_of = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "kanad-server",
+            "version": __version__,
+            "description": "Post a molecule, watch it converge live, never lose a result.",
+        },
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+async def openapi(request: Request) -> Response:
+    """The document as JSON."""
+    return answer(document())
+
+
+async def docs(request: Request) -> Response:
+    """The document as a page; it needs no script and loads nothing."""
+    return HTMLResponse(_page())
+
+
+def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, struct in operation.responses.items():
+        content = {} if struct is None else {"application/json": {"schema": schema_of[struct]}}
+        responses[str(status)] = {"description": operation.summary} | ({"content": content} if content else {})
+    for status in sorted({400, 403, *operation.refusals} - set(operation.responses)):
+        responses[str(status)] = {
+            "description": "Refused",
+            "content": {PROBLEM: {"schema": schema_of[wire.Problem]}},
+        }
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "responses": responses,
+    }
+    parameters = _parameters(operation)
+    if parameters:
+        described["parameters"] = parameters
+    if operation.request is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of[operation.request]}},
+        }
+    return described
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = []
+    if "{id}" in operation.path:
+        parameters.append({"name": "id", "in": "path", "required": True, "schema": _TEXT})
+    for name, schema in operation.query.items():
+        parameters.append({"name": name, "in": "query", "schema": schema})
+    for name in operation.headers:
+        parameters.append({"name": name, "in": "header", "schema": _TEXT})
+    return parameters
+
+
+@cache
+def _page() -> str:
+    rows = "".join(
+        f"<tr><td><code>{operation.method}</code></td><td><code>{html.escape(operation.path)}</code></td>"
+        f"<td>{html.escape(operation.summary)}</td></tr>"
+        for operation in OPERATIONS
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>kanad-server API</title>
+<meta name="viewport" content="width=device-width">
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+td, th {{ padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top }}
+</style></head><body>
+<h1>kanad-server {__version__}</h1>
+<p>The calls of this server. The whole contract, with every field, is
+<a href="/openapi.json">the OpenAPI document</a>.
+An experiment's events come over <code>WS /api/v1/experiments/{{id}}/stream?after=0</code>.</p>
+<table><tr><th>Method</th><th>Path</th><th>What it does</th></tr>{rows}</table>
+</body></html>"""

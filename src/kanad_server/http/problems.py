@@ -1,0 +1,100 @@
+"""Errors as RFC 9457 problem documents: stable code, plain words, never a traceback or a path."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from kanad_server.errors import Refused, Unavailable
+from kanad_server.wire import Problem
+
+log = logging.getLogger(__name__)
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def problem(body: Problem, headers: dict[str, str] | None = None) -> Response:
+    """The answer that carries a problem."""
+    return Response(
+        msgspec.json.encode(body),
+        status_code=body.status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+def of_refused(error: Refused) -> Response:
+    """The answer to a request that cannot be met as it stands."""
+    return problem(
+        Problem(
+            title=HTTPStatus(error.status).phrase,
+            status=error.status,
+            detail=error.message,
+            code=error.code,
+            errors=error.errors,
+            details=dict(error.details),
+        )
+    )
+
+
+def of_unavailable(error: Unavailable) -> Response:
+    """The answer while the server cannot do it; says when to try again."""
+    return problem(
+        Problem(
+            title="Service Unavailable",
+            status=503,
+            detail=error.message,
+            code=error.code,
+            details=dict(error.details),
+        ),
+        {"Retry-After": str(error.retry_after_s)},
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return of_refused(error)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unavailable)
+    return of_unavailable(error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What Starlette itself raises: no such route, method not allowed."""
+    assert isinstance(error, HTTPException)
+    return problem(
+        Problem(
+            title=HTTPStatus(error.status_code).phrase,
+            status=error.status_code,
+            detail=f"{request.method} is not served at this address",
+            code=_CODES.get(error.status_code, "refused"),
+        ),
+        dict(error.headers or {}),
+    )
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """A fault of ours: the log has the traceback, the answer has none of it."""
+    return problem(
+        Problem(
+            title="Internal Server Error",
+            status=500,
+            detail="the server failed at this request; its log says why",
+            code="internal_error",
+        )
+    )
+
+
+HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
+    Refused: _refused,
+    Unavailable: _unavailable,
+    HTTPException: _http,
+    Exception: _unexpected,
+}

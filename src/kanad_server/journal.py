@@ -1,0 +1,304 @@
+"""The only writer of events: number, commit, then publish.
+
+A change is applied to the experiment's head (its newest state, in memory) at once and without an await, so that
+numbers never collide. One task commits all that waits in one transaction, and only then tells the hub. What a
+reader sees (`current`) is the committed state.
+
+When the store cannot write, acceptances that wait are refused (their callers get `Unavailable`), and everything
+else is kept and tried again; `room` holds the slot readers back, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from kanad_server import clock, lifecycle
+from kanad_server.errors import Conflict, Unavailable, no_experiment
+from kanad_server.hub import Hub
+from kanad_server.lifecycle import Change
+from kanad_server.store import Commit, Store
+from kanad_server.wire import Experiment, Progress
+
+log = logging.getLogger(__name__)
+
+MAX_PENDING_EVENTS = 10_000
+"""Above this many uncommitted events the slots are not read; their pipes fill and the solvers wait."""
+MAX_EVENTS_PER_COMMIT = 2_000
+RETRY_S = 0.5
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Entry(msgspec.Struct, kw_only=True):
+    """One applied change on its way to the store."""
+
+    experiment: Experiment
+    events: Sequence[tuple[str, int, str]]
+    status_changed: bool = False
+    result: bytes | None = None
+    acceptance: asyncio.Future[None] | None = None
+    key: tuple[str, str, str] | None = None
+
+    @property
+    def needs_sync(self) -> bool:
+        return self.acceptance is not None or self.experiment.is_final or self.experiment.cancel_requested
+
+
+class Journal:
+    """Numbers events, commits them in groups and publishes them. `run` is its one task."""
+
+    def __init__(self, store: Store, hub: Hub, now: Callable[[], str] = clock.now) -> None:
+        self._store = store
+        self._hub = hub
+        self._now = now
+        self._heads: dict[str, Experiment] = {}
+        self._committed: dict[str, Experiment] = {}
+        self._keys: dict[str, tuple[str, str, asyncio.Future[None]]] = {}
+        self._pending: list[_Entry] = []
+        self._pending_events = 0
+        self._in_flight = 0
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Condition()
+        self.failure: Unavailable | None = None
+        self.commits = 0
+        self.events_published = 0
+
+    # What others ask
+
+    async def recover(self) -> list[Experiment]:
+        """Take up every active experiment of the store; returns them in the order of acceptance."""
+        active = await self._store.active()
+        for experiment in active:
+            self._heads[experiment.id] = self._committed[experiment.id] = experiment
+        return active
+
+    async def accept(
+        self, experiment: Experiment, *, key: str | None = None, body_hash: str = ""
+    ) -> tuple[Experiment, bool]:
+        """Keep a new experiment durably; returns it, and whether it is new (False: the key was used before).
+
+        Raises:
+            Conflict: `key` was used before, with another body.
+            Unavailable: the store cannot write; nothing was kept.
+        """
+        if key is not None:
+            known = await self._store.key(key)
+            if key in self._keys:  # checked after the await: nothing can come between here and the entry below
+                known_hash, known_id, future = self._keys[key]
+                await asyncio.shield(future)
+                known = (known_hash, known_id)
+            if known is not None:
+                return await self._first_use(known, body_hash), False
+        accepted, events = lifecycle.accepted(experiment, self._now())
+        future = asyncio.get_running_loop().create_future()
+        entry = _Entry(experiment=accepted, events=_bodies(events), acceptance=future)
+        self._heads[accepted.id] = accepted
+        if key is not None:
+            entry.key = (key, body_hash, accepted.id)
+            self._keys[key] = (body_hash, accepted.id, future)
+        self._enqueue(entry)
+        # Shielded: a client that hangs up does not undo what is being committed.
+        await asyncio.shield(future)
+        return accepted, True
+
+    def propose(self, experiment_id: str, change: Change) -> Experiment:
+        """Apply `change` now, to be committed soon; returns the experiment's new head.
+
+        Raises:
+            RefusedChange: it does not fit the experiment's state.
+            KeyError: the experiment is not active (see `propose_to_ended`).
+        """
+        before = self._heads[experiment_id]
+        after, events = lifecycle.apply(before, change, self._now())
+        self._heads[experiment_id] = after
+        self._enqueue(
+            _Entry(
+                experiment=after,
+                events=_bodies(events),
+                status_changed=not isinstance(change, lifecycle.Hear),
+                result=change.result if isinstance(change, lifecycle.Complete) else None,
+            )
+        )
+        return after
+
+    async def propose_to_ended(self, experiment_id: str, change: Change) -> Experiment:
+        """`propose` for an experiment that may have ended long ago (a retry).
+
+        Raises:
+            NotFound: there is no such experiment.
+            RefusedChange: it does not fit the experiment's state.
+        """
+        stored = None
+        if experiment_id not in self._heads:
+            stored = await self._store.get(experiment_id)
+            if stored is None:
+                raise no_experiment(experiment_id)
+            self._heads.setdefault(experiment_id, stored)
+        try:
+            return self.propose(experiment_id, change)
+        except lifecycle.RefusedChange:
+            if self._heads.get(experiment_id) is stored:
+                del self._heads[experiment_id]
+            raise
+
+    def head(self, experiment_id: str) -> Experiment | None:
+        """The newest state of an active experiment, committed or not."""
+        return self._heads.get(experiment_id)
+
+    async def current(self, experiment_id: str) -> Experiment | None:
+        """The committed state of any experiment."""
+        return self._committed.get(experiment_id) or await self._store.get(experiment_id)
+
+    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """(seq, body) of at most `limit` committed events behind `after`, in order."""
+        return await self._store.events(experiment_id, after, limit)
+
+    async def ended_at(self, experiment_id: str) -> int | None:
+        """The last number of an experiment that has ended (or was deleted); None while more may come."""
+        experiment = await self.current(experiment_id)
+        if experiment is None:
+            return 0
+        return experiment.last_seq if experiment.is_final else None
+
+    def live(self, stored: Experiment) -> Experiment:
+        """`stored` with its live progress, where it is active."""
+        return self._committed.get(stored.id, stored)
+
+    async def settle(self) -> None:
+        """Wait until everything proposed so far is committed and published."""
+        async with self._settled:
+            await self._settled.wait_for(lambda: not self._pending and not self._in_flight)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the slots may be read."""
+        return self._pending_events + self._in_flight < MAX_PENDING_EVENTS
+
+    async def room(self) -> None:
+        """Wait until there is room for more events."""
+        if not self.has_room:
+            async with self._settled:
+                await self._settled.wait_for(lambda: self.has_room)
+
+    # The task
+
+    async def run(self) -> None:
+        """Commit and publish until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                await self._commit_some()
+
+    async def _commit_some(self) -> None:
+        batch = self._take()
+        try:
+            await self._store.commit(_commit_of(batch))
+        except Unavailable as error:
+            self._keep_for_later(batch, error)
+            async with self._settled:
+                self._settled.notify_all()
+            await asyncio.sleep(RETRY_S)
+            return
+        self.failure = None
+        self.commits += 1
+        self._publish(batch)
+        self._in_flight = 0
+        async with self._settled:
+            self._settled.notify_all()
+
+    def _take(self) -> list[_Entry]:
+        count = events = 0
+        for entry in self._pending:
+            if count and events + len(entry.events) > MAX_EVENTS_PER_COMMIT:
+                break
+            count += 1
+            events += len(entry.events)
+        batch, self._pending = self._pending[:count], self._pending[count:]
+        self._pending_events -= events
+        self._in_flight = events
+        return batch
+
+    def _keep_for_later(self, batch: list[_Entry], error: Unavailable) -> None:
+        """Refuse the acceptances of a failed commit; put the rest back in front."""
+        if self.failure is None:
+            log.error("the store cannot commit; holding results until it can", extra={"cause": str(error)})
+        self.failure = error
+        refused = {entry.experiment.id for entry in batch if entry.acceptance is not None}
+        kept = [entry for entry in batch if entry.experiment.id not in refused]
+        for entry in batch:
+            if entry.acceptance is not None:
+                del self._heads[entry.experiment.id]
+                self._forget_key(entry)
+                if not entry.acceptance.done():
+                    entry.acceptance.set_exception(error)
+                    entry.acceptance.exception()  # retrieved: the caller may have gone
+        self._pending[:0] = kept
+        self._pending_events += sum(len(entry.events) for entry in kept)
+        self._in_flight = 0
+        self._wake.set()
+
+    def _publish(self, batch: list[_Entry]) -> None:
+        for entry in batch:
+            experiment = entry.experiment
+            if experiment.is_final:
+                self._committed.pop(experiment.id, None)
+                if self._heads.get(experiment.id) is experiment:
+                    del self._heads[experiment.id]
+            else:
+                self._committed[experiment.id] = experiment
+            self.events_published += len(entry.events)
+            self._hub.publish(experiment.id, entry.events)
+            if entry.acceptance is not None:
+                self._forget_key(entry)
+                if not entry.acceptance.done():
+                    entry.acceptance.set_result(None)
+
+    def _enqueue(self, entry: _Entry) -> None:
+        self._pending.append(entry)
+        self._pending_events += len(entry.events)
+        self._wake.set()
+
+    def _forget_key(self, entry: _Entry) -> None:
+        if entry.key is not None:
+            with suppress(KeyError):
+                del self._keys[entry.key[0]]
+
+    async def _first_use(self, known: tuple[str, str], body_hash: str) -> Experiment:
+        known_hash, experiment_id = known
+        if known_hash != body_hash:
+            raise Conflict(
+                "idempotency_key_reused",
+                "this Idempotency-Key was used before with another body; use a new key for a new experiment",
+                experiment_id=experiment_id,
+            )
+        experiment = await self.current(experiment_id)
+        if experiment is None:
+            raise Conflict("idempotency_key_reused", "the experiment of this Idempotency-Key was deleted")
+        return experiment
+
+
+def _bodies(events: Sequence[Progress]) -> list[tuple[str, int, str]]:
+    return [(event.experiment_id, event.seq, _encode(event).decode()) for event in events]
+
+
+def _commit_of(batch: list[_Entry]) -> Commit:
+    """One transaction from many entries: an experiment's last status change wins."""
+    updates = {
+        entry.experiment.id: entry.experiment
+        for entry in batch
+        if entry.status_changed and entry.acceptance is None
+    }
+    return Commit(
+        inserts=[entry.experiment for entry in batch if entry.acceptance is not None],
+        updates=list(updates.values()),
+        events=[event for entry in batch for event in entry.events],
+        results=[(entry.experiment.id, entry.result) for entry in batch if entry.result is not None],
+        keys=[entry.key for entry in batch if entry.key is not None],
+        durable=any(entry.needs_sync for entry in batch),
+    )

@@ -1,0 +1,133 @@
+"""The server process: hypercorn with our own socket, signals and bounded end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from typing import Any
+
+import hypercorn.asyncio
+from hypercorn.config import Config
+from starlette.applications import Starlette
+
+from kanad_server.app import create_app
+from kanad_server.errors import StartRefused
+from kanad_server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+MAX_MESSAGE_BYTES = 64 * 1024
+USER_TIMEOUT_MS = 20_000
+"""A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)."""
+GOODBYE_S = 0.3
+"""For viewers to be told 1012 before their sockets close."""
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; prints one line to standard output once it serves.
+
+    Raises:
+        StartRefused: the address or the data directory cannot be used.
+    """
+    if settings.engine != "local":
+        raise StartRefused("invalid_settings", f"engine must be local, got {settings.engine!r}")
+    listener = _listen(settings)
+    app = create_app(settings)
+    stop = _stop_on_signals()
+    async with app.router.lifespan_context(app):
+        host, port = listener.getsockname()[:2]
+        print(f"kanad-server listening on http://{host}:{port}", flush=True)
+        ended = asyncio.Event()
+        serving = asyncio.create_task(
+            hypercorn.asyncio.serve(
+                _without_lifespan(app), _config(settings, listener), shutdown_trigger=ended.wait
+            ),
+            name="hypercorn",
+        )
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await _end(app, serving, ended, settings.drain_s)
+
+
+async def _end(app: Starlette, serving: asyncio.Task[None], ended: asyncio.Event, drain_s: float) -> None:
+    """Tell the viewers, then let hypercorn go, for `drain_s` seconds at most: on Python 3.12 and later it can wait
+    for ever for a peer that does not read."""
+    log.info("going down")
+    app.state.service.drain()
+    await asyncio.sleep(GOODBYE_S)
+    ended.set()
+    done, _ = await asyncio.wait((serving,), timeout=drain_s)
+    if not done:
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((serving,), timeout=1.0)
+    elif serving.exception() is not None:
+        raise StartRefused("serve_failed", f"the HTTP server ended: {serving.exception()}")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Our own listening socket: any free port, and options that hypercorn does not offer."""
+    if not settings.is_loopback:
+        raise StartRefused(
+            "unsafe_address",
+            f"host {settings.host!r} is reachable from other machines, and this version has no tokens to tell"
+            " people apart; bind to 127.0.0.1",
+        )
+    try:
+        listener = socket.create_server(
+            (settings.host, settings.port),
+            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+            backlog=BACKLOG,
+        )
+    except OSError as error:
+        raise StartRefused(
+            "address_unusable",
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror};"
+            " stop what listens there, or choose another --port",
+        ) from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _config(settings: Settings, listener: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.backlog = BACKLOG
+    config.errorlog = logging.getLogger("hypercorn")
+    config.accesslog = None
+    config.include_server_header = False
+    config.websocket_max_message_size = MAX_MESSAGE_BYTES
+    config.websocket_ping_interval = 20.0
+    config.keep_alive_timeout = 60.0
+    config.graceful_timeout = settings.drain_s
+    config.alpn_protocols = ["http/1.1"]
+    return config
+
+
+def _without_lifespan(app: Starlette) -> Any:
+    """The app without its lifespan, which `serve` has entered already."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return served
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

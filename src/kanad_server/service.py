@@ -1,0 +1,136 @@
+"""All rooms of a running server, opened and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kanad_server import clock
+from kanad_server.dispatch import Dispatch
+from kanad_server.engines.desk import Desk
+from kanad_server.engines.local import LocalEngine
+from kanad_server.errors import StartRefused
+from kanad_server.hub import Hub
+from kanad_server.intake import Intake
+from kanad_server.journal import Journal
+from kanad_server.settings import Settings
+from kanad_server.store import SqliteStore, Store
+
+SETTLE_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What the routes work with."""
+
+    settings: Settings
+    store: Store
+    hub: Hub
+    journal: Journal
+    engine: LocalEngine
+    dispatch: Dispatch
+    intake: Intake
+    started_at: str = field(default_factory=clock.now)
+
+    def drain(self) -> None:
+        """Take no more work and let every viewer go; what runs is interrupted when the service closes."""
+        self.dispatch.is_draining = True
+        self.hub.close()
+
+    def unready(self) -> list[str]:
+        """Why the server cannot take work now; empty when it can."""
+        reasons = []
+        if self.dispatch.is_draining:
+            reasons.append("the server is going down")
+        if self.journal.failure is not None:
+            reasons.append("the store cannot write")
+        if all(slot.view().state == "starting" for slot in self.engine.slots):
+            reasons.append("no slot is up yet")
+        return reasons
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Everything that serves, inside one task group; leaving means that it has stopped.
+
+    Raises:
+        StartRefused: the data directory is in use, or its store cannot be used.
+    """
+    data = settings.data_path
+    with _owned(data):
+        async with SqliteStore(data / "kanad.sqlite") as store:
+            hub = Hub(settings.max_viewers)
+            journal = Journal(store, hub)
+            scratch = data.absolute() / "scratch"
+            async with LocalEngine(settings.slots, scratch, journal) as engine:
+                desk = Desk(scratch)
+                service = Service(
+                    settings=settings,
+                    store=store,
+                    hub=hub,
+                    journal=journal,
+                    engine=engine,
+                    dispatch=Dispatch(
+                        journal, engine, max_attempts=settings.max_attempts, max_waiting=settings.max_waiting
+                    ),
+                    intake=Intake(desk, enable_probe=settings.enable_probe),
+                )
+                try:
+                    async with _running(service, desk):
+                        yield service
+                finally:
+                    await desk.close()
+
+
+@asynccontextmanager
+async def _running(service: Service, desk: Desk) -> AsyncIterator[None]:
+    """The service's tasks. A task that fails takes the service down: it would be lame without it."""
+    async with asyncio.TaskGroup() as group:
+        committing = group.create_task(service.journal.run(), name="journal")
+        others = [
+            group.create_task(service.dispatch.run(), name="dispatch"),
+            group.create_task(service.engine.warm(), name="warm-slots"),
+            group.create_task(desk.warm(), name="warm-desk"),
+        ]
+        try:
+            yield
+        finally:
+            service.drain()
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            # The interrupted attempts are queued again in the store before its writer goes.
+            try:
+                async with asyncio.timeout(SETTLE_S):
+                    await service.journal.settle()
+            except TimeoutError:
+                pass
+            committing.cancel()
+
+
+@contextmanager
+def _owned(data: Path) -> Iterator[None]:
+    """Hold the data directory's lock: one server, one directory."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartRefused(
+            "data_dir_unusable", f"the data directory {data} cannot be used: {error.strerror}"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartRefused(
+                "data_dir_in_use",
+                f"another kanad-server uses the data directory {data}; stop it, or choose another --data-dir",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

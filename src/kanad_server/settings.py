@@ -1,0 +1,65 @@
+"""All settings in one frozen struct; the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from kanad_server.errors import StartRefused
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a server can be told. Each field is also an environment variable: ``KANAD_PORT`` for ``port``."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    data_dir: str = "kanad-data"
+    slots: Annotated[int, Meta(ge=1, le=1024)] = msgspec.field(default_factory=_cores)
+    engine: str = "local"
+    enable_probe: bool = False
+    max_attempts: Annotated[int, Meta(ge=1, le=10)] = 2
+    max_waiting: Annotated[int, Meta(ge=1)] = 100_000
+    max_viewers: Annotated[int, Meta(ge=1)] = 5_000
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
+    drain_s: Annotated[float, Meta(gt=0, le=60)] = 3.0
+    log_level: str = "info"
+
+    @property
+    def data_path(self) -> Path:
+        """The data directory as a path."""
+        return Path(self.data_dir)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in ("127.0.0.1", "localhost", "::1") or self.host.startswith("127.")
+
+
+def read_settings(
+    environment: Mapping[str, str] | None = None, **overrides: Any
+) -> Settings:
+    """Settings from defaults, ``KANAD_*`` variables, and `overrides` that are not None, the last one winning.
+
+    Raises:
+        StartRefused: a value breaks a rule; the message names the setting.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        text = environment.get(f"KANAD_{field.name.upper()}")
+        if text is not None:
+            values[field.name] = text
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise StartRefused("invalid_settings", f"settings: {error}") from error

@@ -1,0 +1,72 @@
+"""What the journal and the routes ask of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from kanad_server.wire import Experiment, StatusName
+
+SortKey: TypeAlias = Literal[
+    "created_at", "-created_at", "finished_at", "-finished_at", "energy_hartree", "-energy_hartree",
+    "name", "-name",
+]  # fmt: skip
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which experiments to list, and in what order; `cursor` is what the page before returned."""
+
+    status: StatusName | None = None
+    method: str | None = None
+    tag: str | None = None
+    q: str | None = None
+    sort: SortKey = "-created_at"
+    limit: int = 50
+    cursor: str | None = None
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes true together: rows, events and results of one transaction.
+
+    `durable` asks that it survives a power cut (``synchronous=FULL``), not only a crash of the process.
+    """
+
+    inserts: Sequence[Experiment] = ()
+    updates: Sequence[Experiment] = ()
+    events: Sequence[tuple[str, int, str]] = ()
+    results: Sequence[tuple[str, bytes]] = ()
+    keys: Sequence[tuple[str, str, str]] = ()
+    durable: bool = False
+
+
+class Store(Protocol):
+    """A place that keeps; every method may raise `errors.Unavailable` when it cannot do so now."""
+
+    async def commit(self, commit: Commit) -> None:
+        """All of `commit`, or nothing."""
+
+    async def get(self, experiment_id: str) -> Experiment | None:
+        """The experiment as its last status change left it."""
+
+    async def active(self) -> list[Experiment]:
+        """Every queued or running experiment, in the order of acceptance."""
+
+    async def page(self, wanted: Filter) -> tuple[list[Experiment], str | None]:
+        """One page, and the cursor of the next one."""
+
+    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """(seq, body) of at most `limit` events behind `after`, in order."""
+
+    async def result(self, experiment_id: str) -> str | None:
+        """The result as JSON text."""
+
+    async def key(self, key: str) -> tuple[str, str] | None:
+        """(body hash, experiment id) of an idempotency key."""
+
+    async def delete(self, experiment_id: str) -> None:
+        """Forget an experiment with its events and result."""
+
+    async def counts(self) -> dict[str, int]:
+        """How many experiments there are in each status."""

@@ -1,0 +1,53 @@
+-- Every statement of the store, by name. Each block begins with `-- name:`.
+
+-- name: insert_experiment
+INSERT INTO experiments (id, name, tags, priority, status, method, spec, spec_hash, attempt, losses,
+                         cancel_requested, progress, energy_hartree, error, created_at, started_at,
+                         finished_at, reused_from)
+VALUES (:id, :name, :tags, :priority, :status, :method, :spec, :spec_hash, :attempt, :losses,
+        :cancel_requested, :progress, :energy_hartree, :error, :created_at, :started_at,
+        :finished_at, :reused_from);
+
+-- name: update_experiment
+-- Only what the lifecycle can change; a row never moves back over a newer one because the journal is the only writer.
+UPDATE experiments
+SET status = :status, attempt = :attempt, losses = :losses, cancel_requested = :cancel_requested,
+    progress = :progress, energy_hartree = :energy_hartree, error = :error,
+    started_at = :started_at, finished_at = :finished_at
+WHERE id = :id;
+
+-- name: insert_event
+INSERT INTO events (experiment_id, seq, body) VALUES (?, ?, ?);
+
+-- name: insert_result
+INSERT INTO results (experiment_id, body) VALUES (?, ?);
+
+-- name: insert_key
+INSERT INTO idempotency_keys (key, body_hash, experiment_id) VALUES (?, ?, ?);
+
+-- name: get_experiment
+SELECT e.*, (SELECT max(seq) FROM events WHERE experiment_id = e.id) AS last_seq
+FROM experiments AS e
+WHERE e.id = ?;
+
+-- name: active_experiments
+-- What a restart has to take up again, in the order of acceptance.
+SELECT e.*, (SELECT max(seq) FROM events WHERE experiment_id = e.id) AS last_seq
+FROM experiments AS e
+WHERE e.status IN ('queued', 'running')
+ORDER BY e.number;
+
+-- name: get_result
+SELECT body FROM results WHERE experiment_id = ?;
+
+-- name: events_after
+SELECT seq, body FROM events WHERE experiment_id = ? AND seq > ? ORDER BY seq LIMIT ?;
+
+-- name: get_key
+SELECT body_hash, experiment_id FROM idempotency_keys WHERE key = ?;
+
+-- name: delete_experiment
+DELETE FROM experiments WHERE id = ?;
+
+-- name: count_by_status
+SELECT status, count(*) FROM experiments GROUP BY status;

@@ -1,0 +1,78 @@
+"""Between an `Experiment` and its row."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from kanad_server.wire import Error, Experiment, Percentage
+from kanad_solvers.spec import Spec
+
+_spec = msgspec.json.Decoder(Spec)
+_progress = msgspec.json.Decoder(Percentage)
+_error = msgspec.json.Decoder(Error)
+_tags = msgspec.json.Decoder(tuple[str, ...])
+_encode = msgspec.json.Encoder().encode
+
+
+def to_row(experiment: Experiment) -> dict[str, Any]:
+    """The columns of `experiment`, without its number and last_seq, which the store keeps itself."""
+    return {
+        "id": experiment.id,
+        "name": experiment.name,
+        "tags": _encode(experiment.tags).decode(),
+        "priority": experiment.priority,
+        "method": method_name(experiment.spec),
+        "spec": _encode(experiment.spec).decode(),
+        "spec_hash": experiment.spec_hash,
+        "created_at": experiment.created_at,
+        "reused_from": experiment.reused_from,
+        **to_changed_columns(experiment),
+    }
+
+
+def to_changed_columns(experiment: Experiment) -> dict[str, Any]:
+    """The columns that the lifecycle can change, with the id."""
+    return {
+        "id": experiment.id,
+        "status": experiment.status,
+        "attempt": experiment.attempt,
+        "losses": experiment.losses,
+        "cancel_requested": int(experiment.cancel_requested),
+        "progress": _encode(experiment.progress).decode(),
+        "energy_hartree": experiment.energy_hartree,
+        "error": None if experiment.error is None else _encode(experiment.error).decode(),
+        "started_at": experiment.started_at,
+        "finished_at": experiment.finished_at,
+    }
+
+
+def from_row(row: sqlite3.Row) -> Experiment:
+    """The experiment of a row that also has `last_seq`."""
+    return Experiment(
+        id=row["id"],
+        name=row["name"],
+        tags=_tags.decode(row["tags"]),
+        priority=row["priority"],
+        status=row["status"],
+        spec=_spec.decode(row["spec"]),
+        spec_hash=row["spec_hash"],
+        attempt=row["attempt"],
+        progress=_progress.decode(row["progress"]),
+        last_seq=row["last_seq"],
+        created_at=row["created_at"],
+        energy_hartree=row["energy_hartree"],
+        error=None if row["error"] is None else _error.decode(row["error"]),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        reused_from=row["reused_from"],
+        cancel_requested=bool(row["cancel_requested"]),
+        losses=row["losses"],
+    )
+
+
+def method_name(spec: Spec) -> str:
+    """The tag of the spec's method, e.g. ``hf``."""
+    return str(spec.method.__struct_config__.tag)

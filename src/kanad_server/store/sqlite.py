@@ -1,0 +1,198 @@
+"""The embedded store: one SQLite file in WAL mode, one writing connection and one for reading."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiosqlite
+
+from kanad_server.errors import StartRefused, Unavailable
+from kanad_server.store.base import Commit, Filter
+from kanad_server.store.listing import encode_cursor, page_statement
+from kanad_server.store.rows import from_row, to_changed_columns, to_row
+from kanad_server.wire import Experiment
+
+BUSY_TIMEOUT_MS = 2_000
+"""How long a statement waits for an outside process that holds the database."""
+
+
+def _read(name: str) -> str:
+    return resources.files("kanad_server.store").joinpath(name).read_text()
+
+
+def named_queries(text: str) -> dict[str, str]:
+    """The statements of a file in which each begins with ``-- name: <name>``."""
+    blocks = text.split("-- name: ")[1:]
+    return {name.strip(): body for name, _, body in (block.partition("\n") for block in blocks)}
+
+
+def migrations() -> list[str]:
+    """Every migration in order; the first one makes schema 1."""
+    folder = resources.files("kanad_server.store").joinpath("migrations")
+    files = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [_read(f"migrations/{name}") for name in files]
+
+
+class SqliteStore:
+    """A `Store` over one file. Enter it to open and migrate; leaving it closes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sql = named_queries(_read("queries.sql"))
+        self._synchronous_full = True
+        self._writing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._writer = await self._connect()
+            try:
+                await self._migrate()
+                self._reader = await self._connect()
+            except BaseException:
+                await self._writer.close()
+                raise
+        except sqlite3.DatabaseError as error:
+            raise StartRefused(
+                "store_unreadable",
+                f"{self._path} cannot be used as a database: {error}. It is left as it is;"
+                " restore a copy, or choose another data directory",
+            ) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+    async def commit(self, commit: Commit) -> None:
+        """All of `commit` in one transaction, or nothing.
+
+        Raises:
+            Unavailable: the disk is full, or another process holds the database.
+        """
+        async with self._transaction(durable=commit.durable) as writer:
+            if commit.inserts:
+                await writer.executemany(self._sql["insert_experiment"], map(to_row, commit.inserts))
+            if commit.updates:
+                await writer.executemany(
+                    self._sql["update_experiment"], map(to_changed_columns, commit.updates)
+                )
+            if commit.events:
+                await writer.executemany(self._sql["insert_event"], commit.events)
+            if commit.results:
+                await writer.executemany(
+                    self._sql["insert_result"], ((key, body.decode()) for key, body in commit.results)
+                )
+            if commit.keys:
+                await writer.executemany(self._sql["insert_key"], commit.keys)
+
+    async def get(self, experiment_id: str) -> Experiment | None:
+        """The experiment as its last status change left it."""
+        rows = await self._select(self._sql["get_experiment"], (experiment_id,))
+        return from_row(rows[0]) if rows else None
+
+    async def active(self) -> list[Experiment]:
+        """Every queued or running experiment, in the order of acceptance."""
+        return [from_row(row) for row in await self._select(self._sql["active_experiments"])]
+
+    async def page(self, wanted: Filter) -> tuple[list[Experiment], str | None]:
+        """One page, and the cursor of the next one."""
+        statement, parameters = page_statement(wanted)
+        rows = await self._select(statement, parameters)
+        page = rows[: wanted.limit]
+        more = len(rows) > wanted.limit
+        cursor = encode_cursor(page[-1]["sort_value"], page[-1]["number"]) if more else None
+        return [from_row(row) for row in page], cursor
+
+    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """(seq, body) of at most `limit` events behind `after`, in order."""
+        rows = await self._select(self._sql["events_after"], (experiment_id, after, limit))
+        return [(row[0], row[1]) for row in rows]
+
+    async def result(self, experiment_id: str) -> str | None:
+        """The result as JSON text."""
+        rows = await self._select(self._sql["get_result"], (experiment_id,))
+        return rows[0][0] if rows else None
+
+    async def key(self, key: str) -> tuple[str, str] | None:
+        """(body hash, experiment id) of an idempotency key."""
+        rows = await self._select(self._sql["get_key"], (key,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def delete(self, experiment_id: str) -> None:
+        """Forget an experiment with its events and result."""
+        async with self._transaction(durable=True) as writer:
+            await writer.execute(self._sql["delete_experiment"], (experiment_id,))
+
+    async def counts(self) -> dict[str, int]:
+        """How many experiments there are in each status."""
+        return {row[0]: row[1] for row in await self._select(self._sql["count_by_status"])}
+
+    async def _connect(self) -> aiosqlite.Connection:
+        # IMMEDIATE: the write lock is taken at the first change, so that a commit never fails half-way for it.
+        connection = await aiosqlite.connect(self._path, isolation_level="IMMEDIATE")
+        connection.row_factory = sqlite3.Row
+        await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute("PRAGMA foreign_keys = ON")
+        await connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    async def _migrate(self) -> None:
+        steps = migrations()
+        (version,) = await self._first(self._writer, "PRAGMA user_version")
+        if version > len(steps):
+            raise StartRefused(
+                "store_newer",
+                f"{self._path} has schema {version}, this program knows up to {len(steps)}:"
+                " it was written by a newer version; install that one",
+            )
+        for number, step in enumerate(steps[version:], version + 1):
+            await self._writer.executescript(
+                f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+
+    @asynccontextmanager
+    async def _transaction(self, *, durable: bool) -> AsyncIterator[aiosqlite.Connection]:
+        """One transaction on the writing connection; SQLite begins it at the first change."""
+        async with self._writing:
+            try:
+                await self._set_synchronous(durable)
+                yield self._writer
+                await self._writer.commit()
+            except sqlite3.Error as error:
+                await self._roll_back()
+                raise Unavailable("store_unavailable", f"the store cannot write now: {error}") from error
+
+    async def _set_synchronous(self, full: bool) -> None:
+        if full != self._synchronous_full:
+            await self._writer.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+            self._synchronous_full = full
+
+    async def _roll_back(self) -> None:
+        try:
+            await self._writer.rollback()
+        except sqlite3.Error:
+            # SQLite has rolled back by itself (disk full does so); there is nothing left to undo.
+            return
+
+    async def _select(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
+        try:
+            return list(await self._reader.execute_fetchall(statement, parameters))
+        except sqlite3.Error as error:
+            raise Unavailable("store_unavailable", f"the store cannot read now: {error}") from error
+
+    @staticmethod
+    async def _first(connection: aiosqlite.Connection, statement: str) -> Any:
+        rows = list(await connection.execute_fetchall(statement))
+        return tuple(rows[0])
+
+

@@ -1,0 +1,235 @@
+"""Every request, response and event as a frozen struct: the words of the protocol."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from kanad_solvers.errors import FieldError
+from kanad_solvers.prepare import Estimate
+from kanad_solvers.progress import Convergence, Geometry, Log, Point, Progress, Stage, State
+from kanad_solvers.result import Coordinates, Result
+from kanad_solvers.spec import Molecule, Spec
+
+StatusName: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
+TERMINAL: frozenset[StatusName] = frozenset({"completed", "failed", "cancelled"})
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an experiment failed."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+
+# Events
+
+
+class Status(Progress, frozen=True, kw_only=True, tag="status"):
+    """The experiment's state changed; ``progress`` is in percent. Terminal ones carry an energy or an error."""
+
+    status: StatusName
+    progress: float
+    energy_hartree: float | None = None
+    error: Error | None = None
+
+
+Event: TypeAlias = Status | Stage | Convergence | State | Geometry | Point | Log
+"""What a viewer receives; every one carries ``experiment_id``, ``attempt``, ``seq`` and ``time``."""
+
+Reported: TypeAlias = Stage | Convergence | State | Geometry | Point | Log
+"""What a worker may send: everything but a status, which only the server decides."""
+
+
+# Experiments
+
+
+class Percentage(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an experiment is; ``eta_s`` only where it can be known."""
+
+    percent: float = 0.0
+    stage: int | None = None
+    iteration: int | None = None
+    energy_hartree: float | None = None
+    eta_s: float | None = None
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for, and how it stands."""
+
+    id: str
+    name: str
+    tags: tuple[str, ...]
+    priority: int
+    status: StatusName
+    spec: Spec
+    spec_hash: str
+    attempt: int
+    progress: Percentage
+    last_seq: int
+    created_at: str
+    energy_hartree: float | None = None
+    error: Error | None = None
+    queue_position: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    reused_from: str | None = None
+    cancel_requested: bool = False
+    losses: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the state can no longer change by itself."""
+        return self.status in TERMINAL
+
+
+class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of experiments; pass ``next_cursor`` back as ``cursor`` for the next one."""
+
+    items: list[Experiment]
+    next_cursor: str | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of the log; ask again with ``after=next_after`` while it is not null."""
+
+    items: list[Event]
+    next_after: int | None = None
+
+
+# Molecules and methods
+
+
+class ParsedMolecule(msgspec.Struct, frozen=True, kw_only=True):
+    """A molecule as the solvers will see it."""
+
+    formula: str
+    charge: int
+    multiplicity: int
+    electrons: int
+    geometry: Coordinates
+    warnings: tuple[str, ...] = ()
+
+
+class LibraryMolecule(msgspec.Struct, frozen=True, kw_only=True):
+    """One molecule of the library, with the source of its experimental geometry."""
+
+    name: str
+    title: str
+    formula: str
+    charge: int
+    multiplicity: int
+    source: str
+    geometry: Coordinates
+
+
+class MoleculePage(msgspec.Struct, frozen=True, kw_only=True):
+    """The library."""
+
+    items: list[LibraryMolecule]
+
+
+class MethodDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One method: the tasks it can do and its options as JSON Schema, with defaults."""
+
+    name: str
+    title: str
+    tasks: tuple[str, ...]
+    options: dict[str, Any]
+
+
+class TaskDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One task and its options as JSON Schema."""
+
+    name: str
+    title: str
+    options: dict[str, Any]
+
+
+class MethodPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Every method and task, the combinations that work, and the basis sets."""
+
+    methods: list[MethodDescription]
+    tasks: list[TaskDescription]
+    basis_sets: list[str]
+
+
+# System
+
+
+class SlotView(msgspec.Struct, frozen=True, kw_only=True):
+    """One slot as it is now; ``cpu_s`` and ``memory_mb`` are those of its worker process."""
+
+    name: str
+    state: Literal["starting", "idle", "running", "stopping"]
+    experiment_id: str | None = None
+    pid: int | None = None
+    cpu_s: float | None = None
+    memory_mb: float | None = None
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """Versions, slots and queue length."""
+
+    versions: dict[str, str]
+    slots: list[SlotView]
+    queue_length: int
+    viewers: int
+    started_at: str
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the server lives, or can take work; ``reasons`` when it cannot."""
+
+    status: Literal["ok", "unavailable"]
+    reasons: tuple[str, ...] = ()
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An RFC 9457 problem document with a stable ``code``; ``errors`` name fields of the input."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    type: str = "about:blank"
+    errors: tuple[FieldError, ...] = ()
+    details: dict[str, Any] = {}
+
+
+__all__ = [
+    "TERMINAL",
+    "Convergence",
+    "Error",
+    "Estimate",
+    "Event",
+    "EventPage",
+    "Experiment",
+    "ExperimentPage",
+    "FieldError",
+    "Geometry",
+    "Health",
+    "LibraryMolecule",
+    "Log",
+    "MethodDescription",
+    "MethodPage",
+    "Molecule",
+    "MoleculePage",
+    "ParsedMolecule",
+    "Percentage",
+    "Point",
+    "Problem",
+    "Progress",
+    "Reported",
+    "Result",
+    "SlotView",
+    "Spec",
+    "Stage",
+    "State",
+    "Status",
+    "StatusName",
+    "System",
+    "TaskDescription",
+]
