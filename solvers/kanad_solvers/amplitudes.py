@@ -1,0 +1,102 @@
+"""Cluster amplitudes of cheaper methods as rotation angles of a UCCSD ansatz."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pyscf import ao2mo, cc
+
+from kanad_solvers.active_space import Window
+from kanad_solvers.properties import Array
+from kanad_solvers.run import Watch
+from kanad_solvers.statevector import Ansatz, Excitation
+
+LEAST_DENOMINATOR = 0.1  # hartree; a smaller gap would give a wild angle
+LEAST_ANGLE = 1e-9  # zero by symmetry up to rounding; left out of the product
+CCSD_CYCLES = 100
+
+
+def mp2_angles(window: Window, ansatz: Ansatz) -> Array:
+    """Start angles: first-order doubles amplitudes, singles zero; shape (parameters,), radians.
+
+    t(ia, jb) = [(ia|jb) - delta_spin (ib|ja)] / (e_i + e_j - e_a - e_b), with e the diagonal of the Fock
+    matrix of each spin.
+    """
+    integrals = ao2mo.restore(1, window.eri, window.norb)
+    levels = _fock_diagonals(window, integrals)
+    angles = np.zeros(ansatz.parameters)
+    for excitation in ansatz.excitations:
+        moved = [(0, *pair) for pair in excitation.alpha] + [(1, *pair) for pair in excitation.beta]
+        if len(moved) == 2:
+            angles[excitation.parameter] = _first_order(moved, integrals, levels)
+    return angles
+
+
+def _first_order(moved: list[tuple[int, int, int]], integrals: Array, levels: tuple[Array, Array]) -> float:
+    (s, i, a), (t, j, b) = moved
+    coupling = integrals[i, a, j, b] - (integrals[i, b, j, a] if s == t else 0.0)
+    gap = levels[s][i] + levels[t][j] - levels[s][a] - levels[t][b]
+    return float(coupling / min(gap, -LEAST_DENOMINATOR))
+
+
+def _fock_diagonals(window: Window, integrals: Array) -> tuple[Array, Array]:
+    """Diagonal Fock elements of alpha and beta over the window, hartree."""
+    alpha, beta = window.nelec
+    coulomb = np.einsum("ppii->pi", integrals)
+    exchange = np.einsum("piip->pi", integrals)
+    shared = window.h1.diagonal() + coulomb[:, :alpha].sum(1) + coulomb[:, :beta].sum(1)
+    return shared - exchange[:, :alpha].sum(1), shared - exchange[:, :beta].sum(1)
+
+
+def ccsd_angles(window: Window, ansatz: Ansatz, watch: Watch) -> Array:
+    """CCSD amplitudes t1 and t2 over the window as angles, shape (parameters,), radians.
+
+    Where CCSD does not converge, first-order amplitudes: a sampler needs the right strings, not the energy.
+    """
+    if max(window.nelec) == window.norb or sum(window.nelec) < 2:
+        return mp2_angles(window, ansatz)  # no empty orbital, or no pair: CCSD has nothing to solve
+    solver = _coupled_cluster(window)
+    solver.verbose = 0
+    solver.max_cycle = CCSD_CYCLES
+    solver.callback = lambda _: watch.check()
+    solver.kernel()
+    if not solver.converged:
+        watch.info("CCSD did not converge; first-order amplitudes are used instead")
+        return mp2_angles(window, ansatz)
+    t1, t2 = solver.t1, solver.t2
+    if window.nelec[0] == window.nelec[1]:
+        same = t2 - t2.transpose(0, 1, 3, 2)
+        t1, t2 = (t1, t1), (same, t2, same)
+    angles = np.zeros(ansatz.parameters)
+    for excitation in ansatz.excitations:
+        angle = _amplitude(excitation, t1, t2, window.nelec)
+        angles[excitation.parameter] = angle if abs(angle) > LEAST_ANGLE else 0.0
+    return angles
+
+
+def _coupled_cluster(window: Window) -> Any:
+    """PySCF's CCSD of the window: restricted for closed shells, unrestricted otherwise."""
+    field = window.field
+    orbitals = np.hstack((window.core, window.active))
+    rest = np.asarray(field.mo_coeff)[:, np.argsort(-field.mo_occ, kind="stable")][:, orbitals.shape[1] :]
+    orbitals = np.hstack((orbitals, rest))
+    frozen = [*range(window.ncore), *range(window.ncore + window.norb, orbitals.shape[1])] or None
+    number = [window.ncore + n for n in window.nelec]
+    occupied = [np.where(np.arange(orbitals.shape[1]) < n, 1.0, 0.0) for n in number]
+    if number[0] == number[1]:
+        return cc.CCSD(field, frozen, mo_coeff=orbitals, mo_occ=occupied[0] * 2)
+    return cc.UCCSD(
+        field.to_uhf(), frozen, mo_coeff=np.array((orbitals, orbitals)), mo_occ=np.array(occupied)
+    )
+
+
+def _amplitude(
+    excitation: Excitation, t1: tuple[Array, Array], t2: tuple[Array, Array, Array], nelec: tuple[int, int]
+) -> float:
+    """t1(i, a), or t2(i, j, a, b) of the spins at hand: alpha-alpha, alpha-beta or beta-beta."""
+    moved = [(i, a - nelec[0]) for i, a in excitation.alpha] + [(i, a - nelec[1]) for i, a in excitation.beta]
+    if len(moved) == 1:
+        return float(t1[len(excitation.beta)][moved[0]])
+    (i, a), (j, b) = moved
+    return float(t2[len(excitation.beta)][i, j, a, b])

@@ -1,0 +1,265 @@
+"""One experiment from spec to result: find the method, let it work, stamp the result with its origin.
+
+Only a worker loads this module's callees: PySCF and numpy are imported when a run begins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import platform
+import resource
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import msgspec
+
+from kanad_solvers import registry
+from kanad_solvers.errors import Cancelled, InvalidSpec, NotConverged
+from kanad_solvers.progress import Convergence, IsCancelled, Log, Progress, Report, Stage, State
+from kanad_solvers.result import ElectronicState, Provenance, Result
+from kanad_solvers.spec import Spec
+
+if TYPE_CHECKING:
+    from kanad_solvers.prepare import Parsed
+
+
+class Watch:
+    """What a solver talks to while it works: reports go out, a wish to end comes in.
+
+    Every call that reports looks at the cancel flag first, so a solver that reports each iteration can be
+    ended within one iteration.
+    """
+
+    def __init__(self, report: Report, cancelled: IsCancelled) -> None:
+        self._report = report
+        self.cancelled = cancelled
+        self._last_energy: float | None = None
+        self.warnings: list[str] = []
+
+    def check(self) -> None:
+        """Raises Cancelled when somebody asked for the end."""
+        if self.cancelled():
+            raise Cancelled
+
+    def report(self, progress: Progress) -> None:
+        """Sends one report.
+
+        Raises:
+            Cancelled: somebody asked for the end.
+        """
+        self.check()
+        self._report(progress)
+
+    def stage(self, stage: int, last_stage: int, message: str, energy_hartree: float | None = None) -> None:
+        """Reports that step `stage` of 0 .. `last_stage` is done."""
+        energy = None if energy_hartree is None else float(energy_hartree)
+        self.report(Stage(stage=stage, last_stage=last_stage, message=message, energy_hartree=energy))
+
+    def converge(
+        self,
+        series: str,
+        iteration: int,
+        energy_hartree: float,
+        delta_hartree: float | None = None,
+        residual: float | None = None,
+    ) -> None:
+        """Reports one iteration of `series`; all energies are total energies.
+
+        Raises:
+            Cancelled: somebody asked for the end.
+            NotConverged: the energy is not finite; carries the last one that was.
+        """
+        if not math.isfinite(energy_hartree):
+            raise NotConverged(
+                f"{series} iteration {iteration} gave the energy {energy_hartree}; "
+                "try another geometry or basis",
+                series=series,
+                iteration=iteration,
+                last_energy_hartree=self._last_energy,
+            )
+        self._last_energy = float(energy_hartree)
+        self.report(
+            Convergence(
+                series=series,
+                iteration=iteration,
+                energy_hartree=float(energy_hartree),
+                delta_hartree=_finite(delta_hartree),
+                residual=_finite(residual),
+            )
+        )
+
+    def state(self, state: ElectronicState) -> None:
+        """Reports one electronic state as it stands in the result."""
+        self.report(
+            State(
+                index=state.index,
+                energy_hartree=state.energy_hartree,
+                excitation_ev=state.excitation_ev,
+                oscillator_strength=state.oscillator_strength,
+                s_squared=state.s_squared,
+            )
+        )
+
+    def info(self, message: str) -> None:
+        """Tells the person who watches."""
+        self.report(Log(message=message))
+
+    def warn(self, message: str) -> None:
+        """Tells the person who watches, and keeps the sentence for the result."""
+        self.warnings.append(message)
+        self.report(Log(level="warning", message=message))
+
+
+class Solver(Protocol):
+    """The function `solve` that every method's module has."""
+
+    def __call__(self, spec: Spec, molecule: Parsed, watch: Watch) -> Result:
+        """The result of the method, without geometry, provenance and the warnings that `watch` keeps."""
+
+
+def run(spec: Spec, report: Report, cancelled: IsCancelled) -> Result:
+    """The finished result of one experiment.
+
+    Args:
+        spec: a checked spec (`prepare`).
+        report: takes every report as it comes; may coalesce.
+        cancelled: looked at on every iteration.
+
+    Raises:
+        Cancelled: `cancelled` said so.
+        InvalidSpec: the molecule, or the combination of method and task, cannot be computed.
+        NotConverged: no finite number came out.
+    """
+    # Here, not at the top: this import loads RDKit and numpy.
+    from kanad_solvers.molecule import parse
+
+    clock = _Clock()
+    watch = Watch(report, cancelled)
+    watch.check()
+    molecule = parse(spec.molecule)
+    result = _solver(spec)(spec, molecule, watch)
+    result = msgspec.structs.replace(
+        result,
+        geometry=result.geometry or molecule.geometry,
+        warnings=_without_repeats(*molecule.warnings, *_conventions(spec), *watch.warnings, *result.warnings),
+        provenance=clock.provenance(seed=getattr(spec.method, "seed", None)),
+    )
+    _refuse_nonfinite(result)
+    return result
+
+
+def _solver(spec: Spec) -> Solver:
+    """The `solve` of the spec's method, or InvalidSpec for a task that the method cannot do."""
+    tag = cast("str", spec.method.__struct_config__.tag)
+    task = cast("str", spec.task.__struct_config__.tag)
+    entry = registry.METHODS.get(tag)
+    if entry is None:
+        raise InvalidSpec.at("$.method.name", f"no solver for {tag!r}; choose of {sorted(registry.METHODS)}")
+    if task not in entry.tasks:
+        raise InvalidSpec.at("$.task.name", f"{tag} cannot do {task!r}; it can do {list(entry.tasks)}")
+    return cast("Solver", importlib.import_module(entry.module).solve)
+
+
+class _Clock:
+    """Wall time, CPU time and peak memory since it was made."""
+
+    def __init__(self) -> None:
+        _forget_peak_memory()
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def provenance(self, seed: int | None) -> Provenance:
+        from pyscf import lib
+
+        return Provenance(
+            versions=_versions(),
+            wall_s=time.perf_counter() - self._wall,
+            cpu_s=time.process_time() - self._cpu,
+            peak_rss_mb=_peak_rss_mb(),
+            threads=int(lib.num_threads()),
+            seed=seed,
+        )
+
+
+def _forget_peak_memory() -> None:
+    """Starts the kernel's high-water mark anew: a warm worker must not report an earlier run's memory."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # not Linux, or not allowed: the mark is then that of the whole process
+
+
+def _peak_rss_mb() -> float:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    import numpy
+    import pyscf
+    import scipy
+
+    return {
+        "kanad_solvers": _own_version(),
+        "pyscf": pyscf.__version__,
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("kanad-server")  # both packages are released as one
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _conventions(spec: Spec) -> list[str]:
+    """What a chemist must know to compare with another program's numbers."""
+    basis = spec.basis.lower()
+    polarised = any(mark in basis for mark in ("*", "(d", "(2d", "(3d"))
+    if not (basis.startswith(("6-31g", "6-31+")) and polarised):
+        return []
+    kinds = ["spherical (5d)", "cartesian (6d)"]
+    used, other = reversed(kinds) if spec.cartesian else kinds
+    return [f"{spec.basis} was used with {used} functions; energies from {other} functions differ"]
+
+
+def _without_repeats(*sentences: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentences))
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _refuse_nonfinite(result: Result) -> None:
+    """Raises NotConverged when any number of the result is NaN or infinite."""
+    path = _nonfinite_path(msgspec.to_builtins(result), "$")
+    if path is not None:
+        raise NotConverged(f"the result has a number that is not finite at {path}", path=path)
+
+
+def _nonfinite_path(value: object, path: str) -> str | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else path
+    if isinstance(value, dict):
+        children = ((item, f"{path}.{key}") for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        children = ((item, f"{path}[{index}]") for index, item in enumerate(value))
+    else:
+        return None
+    return next((found for item, where in children if (found := _nonfinite_path(item, where))), None)

@@ -1,0 +1,271 @@
+"""Sample-based quantum diagonalisation: sample bitstrings, recover them, diagonalise what they span, repeat.
+
+Robledo-Moreno et al., Sci. Adv. 11, eadu9991 (2025). Sampling is done on an exact state vector, or on counts
+measured elsewhere; everything after it is what would follow a run on a device.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kanad_solvers import active_space, amplitudes, full_ci, mean_field, mole, properties, sampling, vqe
+from kanad_solvers.active_space import Window
+from kanad_solvers.errors import InvalidSpec, TooLarge
+from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.properties import EV_PER_HARTREE, Array
+from kanad_solvers.result import Circuit, ElectronicState, Result
+from kanad_solvers.run import Watch
+from kanad_solvers.sampling import Samples, Strings
+from kanad_solvers.spec import SampleBasedDiagonalization, Spec
+from kanad_solvers.subspace import Solution, Subspace
+
+if TYPE_CHECKING:
+    from kanad_solvers.prepare import Parsed
+
+CARRIED_AMPLITUDE = 1e-4  # strings of the best state with a larger amplitude stay; as in qiskit-addon-sqd
+ENERGY_STABLE = 1e-8  # hartree
+OCCUPANCIES_STABLE = 1e-5
+VECTORS_HELD = 32  # CI matrices that Davidson's method keeps
+PURE_SPIN = 0.1  # largest deviation of S^2 from that of the multiplicity asked for
+
+
+def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
+    """The lowest states in the sampled subspace; variational: never below full CI in the window.
+
+    Raises:
+        InvalidSpec: the window, the counts or the number of states do not fit the molecule.
+        TooLarge: more orbitals than a string has bits for, or vectors beyond the memory limit.
+        NotConverged: the reference gave no finite energy.
+    """
+    method = _options(spec)
+    last = 3 + method.n_states
+    window = active_space.reference_window(spec, mole.build(spec, molecule), watch)
+    _refuse(window, method)
+    watch.stage(0, last, "HF reference computed", window.hf_energy)
+    rng = np.random.default_rng(method.seed)
+    samples, circuit = _sample(spec, window, rng, watch)
+    search = _Search(spec, window, samples, rng, watch)
+    pool = search.first_pool()
+    watch.stage(1, last, "Subspace basis generated")
+    subspaces = search.subspaces(pool)
+    watch.stage(2, last, "Hamiltonian projected")
+    space, best = search.run(subspaces)
+    watch.stage(3, last, "Hamiltonian diagonalised", float(best.energies[0]))
+    states = _states(space, best)
+    for state in states:
+        watch.state(state)
+        watch.stage(4 + state.index, last, f"State {state.index}", state.energy_hartree)
+    gradient = numerical_gradient(solve, spec, molecule, watch)
+    rdm1 = space.rdm1(best.vectors[0])
+    energy = states[0].energy_hartree
+    return Result(
+        energy_hartree=energy,
+        converged=search.converged and best.converged and bool(window.field.converged),
+        components=mean_field.components(window.field) | {"correlation_hartree": energy - window.hf_energy},
+        reference=mean_field.describe(window.field),
+        states=states,
+        orbitals=properties.orbitals(window.field.mo_energy, window.field.mo_occ),
+        properties=active_space.correlated_properties(window, rdm1, "sqd", gradient),
+        comparisons=vqe.compare(window, "any", watch),
+        circuit=circuit,
+        warnings=_other_spin(window, states[0]),
+    )
+
+
+def _options(spec: Spec) -> SampleBasedDiagonalization:
+    assert isinstance(spec.method, SampleBasedDiagonalization)  # noqa: S101 - the registry maps `sqd` here
+    return spec.method
+
+
+def _refuse(window: Window, method: SampleBasedDiagonalization) -> None:
+    if window.norb > sampling.WIDEST_ORBITALS:
+        raise TooLarge(
+            f"sqd takes at most {sampling.WIDEST_ORBITALS} orbitals, got {window.norb}; take an active space",
+            orbitals=window.norb,
+            limit=sampling.WIDEST_ORBITALS,
+        )
+    if method.n_states > window.determinants:
+        raise InvalidSpec.at(
+            "$.method.n_states",
+            f"at most {window.determinants} states exist in this window, got {method.n_states}",
+        )
+
+
+def _sample(
+    spec: Spec, window: Window, rng: np.random.Generator, watch: Watch
+) -> tuple[Samples, Circuit | None]:
+    """What was measured, noise included, and the circuit that was sampled."""
+    method = _options(spec)
+    circuit = None
+    if method.sampler == "counts":
+        if not method.counts:
+            raise InvalidSpec.at("$.method.counts", "sampler counts needs at least one bitstring")
+        samples = sampling.from_counts(method.counts, window.norb)
+    elif method.sampler == "uniform":
+        samples = sampling.uniform(window.norb, method.n_samples, rng)
+    else:
+        vqe.refuse_vector(window, spec)
+        ansatz = vqe.uccsd_ansatz(window)
+        circuit = vqe.circuit(ansatz)
+        vector = ansatz.state(amplitudes.ccsd_angles(window, ansatz, watch), watch.check)
+        samples = sampling.from_state(
+            vector.reshape(ansatz.shape), ansatz.strings, window.norb, method.n_samples, rng
+        )
+    return sampling.with_noise(samples, method.n_samples, method.noise, rng), circuit
+
+
+def _other_spin(window: Window, ground: ElectronicState) -> tuple[str, ...]:
+    half = (window.nelec[0] - window.nelec[1]) / 2
+    found = ground.s_squared or 0.0
+    if abs(found - half * (half + 1)) <= PURE_SPIN:
+        return ()
+    return (f"the lowest state has S^2 = {found:.3f}, not that of the multiplicity asked for",)
+
+
+class _Search:
+    """The self-consistent iterations; `converged` says whether they came to rest."""
+
+    def __init__(
+        self, spec: Spec, window: Window, samples: Samples, rng: np.random.Generator, watch: Watch
+    ) -> None:
+        self._method, self._window = _options(spec), window
+        self._memory_mb = spec.limits.memory_mb
+        self._samples, self._rng, self._watch = samples, rng, watch
+        self._best: tuple[Subspace, Solution] | None = None
+        self._occupancies: tuple[Array, Array] | None = None
+        self.converged = False
+
+    def first_pool(self) -> Samples:
+        """The samples with the right electrons; recovered from Hartree-Fock occupancies if there are none."""
+        window = self._window
+        right = self._samples.with_electrons(window.nelec)
+        if len(right):
+            return right
+        self._watch.info(
+            "no sample has the right number of electrons; recovering from Hartree-Fock occupancies"
+        )
+        filled = [np.where(np.arange(window.norb) < n, 1.0, 0.0) for n in window.nelec]
+        return sampling.recover(self._samples, window.nelec, (filled[0], filled[1]), self._rng)
+
+    def subspaces(self, pool: Samples) -> list[Subspace]:
+        """One subspace per batch."""
+        method = self._method
+        drawn = sampling.batches(pool, method.samples_per_batch, method.n_batches, self._rng)
+        return [Subspace(self._window, self._strings(batch)) for batch in drawn]
+
+    def run(self, subspaces: list[Subspace]) -> tuple[Subspace, Solution]:
+        """Iterates to rest or to `max_iterations`; the best subspace and its states."""
+        method = self._method
+        for iteration in range(1, method.max_iterations + 1):
+            energy, moved = self._iterate(iteration, subspaces)
+            if self.converged:
+                break
+            if iteration == method.max_iterations:
+                self._watch.warn(
+                    f"sqd was still moving after {iteration} iterations (energy {abs(energy):.1e} hartree, "
+                    f"occupancies {moved:.1e}): raise max_iterations or samples_per_batch"
+                )
+                break
+            assert self._occupancies is not None  # noqa: S101 - set by every iteration
+            subspaces = self.subspaces(
+                sampling.recover(self._samples, self._window.nelec, self._occupancies, self._rng)
+            )
+        assert self._best is not None  # noqa: S101 - max_iterations is at least 1
+        return self._best
+
+    def _iterate(self, iteration: int, subspaces: list[Subspace]) -> tuple[float, float]:
+        """One iteration: how far the best energy and the occupancies moved."""
+        before = None if self._best is None else self._best[1]
+        solved = [(space, space.lowest(self._method.n_states, before, self._watch)) for space in subspaces]
+        lowest = min(solved, key=lambda pair: float(pair[1].energies[0]))
+        if before is None or lowest[1].energies[0] < before.energies[0]:
+            self._best = lowest
+        assert self._best is not None  # noqa: S101 - set above
+        energy = float(self._best[1].energies[0])
+        delta = None if before is None else energy - float(before.energies[0])
+        moved = self._average(solved)
+        self._watch.converge("sqd", iteration, energy, delta, moved)
+        complete = self._best[0].size == self._window.determinants
+        resting = delta is not None and abs(delta) < ENERGY_STABLE and (moved or 0.0) < OCCUPANCIES_STABLE
+        self.converged = complete or resting
+        return delta or 0.0, moved or 0.0
+
+    def _average(self, solved: list[tuple[Subspace, Solution]]) -> float | None:
+        """Takes the mean occupancies over the batches; how far they moved, None the first time."""
+        densities = [space.rdm1(solution.vectors[0]) for space, solution in solved]
+        alpha = np.mean([density[0].diagonal() for density in densities], axis=0)
+        beta = np.mean([density[1].diagonal() for density in densities], axis=0)
+        before, self._occupancies = self._occupancies, (alpha, beta)
+        if before is None:
+            return None
+        return float(max(np.abs(alpha - before[0]).max(), np.abs(beta - before[1]).max()))
+
+    def _strings(self, batch: Samples) -> tuple[Strings, Strings]:
+        """Alpha and beta strings of a subspace, ascending.
+
+        Those of the batch, the Hartree-Fock strings, those with large amplitudes in the best state so far,
+        and as many low ones as `n_states` needs. For equal numbers of both spins, both get the union: a
+        closed-shell state is the same under exchange of the spins.
+        """
+        window = self._window
+        sets = [batch.alpha, batch.beta]
+        if self._best is not None:
+            sets = [np.concatenate(pair) for pair in zip(sets, _carried(self._best[1]), strict=True)]
+        if window.nelec[0] == window.nelec[1]:
+            sets = [np.concatenate(sets)] * 2
+        wanted = 1
+        while True:
+            low = [sampling.lowest_strings(window.norb, n, wanted) for n in window.nelec]
+            alpha, beta = (np.union1d(strings, extra) for strings, extra in zip(sets, low, strict=True))
+            if len(alpha) * len(beta) >= self._method.n_states:
+                break
+            wanted += 1
+        self._refuse_size(len(alpha) * len(beta))
+        return alpha, beta
+
+    def _refuse_size(self, size: int) -> None:
+        needed = size * 8 * VECTORS_HELD / 1e6
+        if needed > self._memory_mb:
+            raise TooLarge(
+                f"a subspace of {size} determinants needs {needed:.0f} MB, "
+                f"the limit is {self._memory_mb} MB; lower samples_per_batch",
+                determinants=size,
+                needed_mb=round(needed),
+                limit_mb=self._memory_mb,
+            )
+
+
+def _carried(best: Solution) -> tuple[Strings, Strings]:
+    """Strings of the best ground state that hold an amplitude worth keeping."""
+    large = np.abs(best.vectors[0]) > CARRIED_AMPLITUDE
+    return best.strings[0][large.any(axis=1)], best.strings[1][large.any(axis=0)]
+
+
+def _states(space: Subspace, best: Solution) -> tuple[ElectronicState, ...]:
+    """Every state with its S^2 and its dipole transition from the ground state (length gauge)."""
+    dipole = active_space.active_dipole(space.window)
+    energies, vectors, spins = full_ci.purify(best.energies, best.vectors, space.apply_s_squared)
+    states = [
+        ElectronicState(
+            index=0,
+            energy_hartree=float(energies[0]),
+            excitation_ev=0.0,
+            **properties.spin_fields(spins[0]),
+        )
+    ]
+    for index in range(1, len(vectors)):
+        moment = np.einsum("xpq,pq->x", dipole, space.transition(vectors[0], vectors[index]))
+        excitation = float(energies[index] - energies[0])
+        states.append(
+            ElectronicState(
+                index=index,
+                energy_hartree=float(energies[index]),
+                excitation_ev=excitation * EV_PER_HARTREE,
+                oscillator_strength=properties.oscillator_strength(excitation, moment),
+                transition_dipole_au=properties.vector(moment),
+                **properties.spin_fields(spins[index]),
+            )
+        )
+    return tuple(states)
