@@ -38,3 +38,17 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     spec: Spec
     molecule: Parsed
     estimate: Estimate
+
+
+def prepare(spec: Spec) -> Prepared:
+    """The spec in canonical form, with its molecule and its price (which may say that it is not feasible).
+
+    Raises:
+        InvalidSpec: every rule that it breaks.
+    """
+    from kanad_solvers import checks, cost
+    from kanad_solvers.molecule import parse
+
+    parsed = parse(spec.molecule)
+    canonical = checks.canonical(spec, parsed)
+    return Prepared(spec=canonical, molecule=parsed, estimate=cost.estimate(canonical, parsed))

@@ -240,7 +240,9 @@ class Dispatch:
                 return lifecycle.Fail(attempt, error)
             case engines.Cancelled() if is_late and not head.cancel_requested:
                 wall_s = head.spec.limits.wall_s
-                message = f"the attempt did not end within limits.wall_s = {wall_s:g}; raise it, or ask for less"
+                message = (
+                    f"the attempt did not end within limits.wall_s = {wall_s:g}; raise it, or ask for less"
+                )
                 return lifecycle.Fail(attempt, Error(code="timeout", message=message))
             case engines.Cancelled():
                 return lifecycle.Cancel()

@@ -121,7 +121,8 @@ class Hub:
     def _join(self, experiment_id: str) -> Iterator[_Channel]:
         if self.viewers >= self._max_viewers:
             raise Unavailable(
-                "too_many_viewers", f"{self.viewers} viewers are connected, which is the limit; try again later"
+                "too_many_viewers",
+                f"{self.viewers} viewers are connected, which is the limit; try again later",
             )
         channel = self._channels.setdefault(experiment_id, _Channel())
         channel.viewers += 1

@@ -88,7 +88,9 @@ class Journal:
         """
         if key is not None:
             known = await self._store.key(key)
-            if key in self._keys:  # checked after the await: nothing can come between here and the entry below
+            if (
+                key in self._keys
+            ):  # checked after the await: nothing can come between here and the entry below
                 known_hash, known_id, future = self._keys[key]
                 await asyncio.shield(future)
                 known = (known_hash, known_id)

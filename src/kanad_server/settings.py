@@ -44,9 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.host in ("127.0.0.1", "localhost", "::1") or self.host.startswith("127.")
 
 
-def read_settings(
-    environment: Mapping[str, str] | None = None, **overrides: Any
-) -> Settings:
+def read_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Settings from defaults, ``KANAD_*`` variables, and `overrides` that are not None, the last one winning.
 
     Raises:

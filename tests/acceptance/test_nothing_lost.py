@@ -20,7 +20,9 @@ from tests.support.server import ENDED, Server, is_alive, probe, wait_for
 StartServer = Callable[..., Server]
 
 
-def stream(server: Server, experiment_id: str, after: int = 0, stop_after: int | None = None) -> list[dict[str, object]]:
+def stream(
+    server: Server, experiment_id: str, after: int = 0, stop_after: int | None = None
+) -> list[dict[str, object]]:
     """What a viewer receives, to the end of the stream or to `stop_after` events."""
     address = f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/{experiment_id}/stream?after={after}"
     events: list[dict[str, object]] = []
@@ -154,7 +156,9 @@ def test_an_after_that_cannot_be_is_told(server: Server, after: str) -> None:
 
 
 def test_a_stream_of_nothing_is_closed_4404(server: Server) -> None:
-    with connect(f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/none/stream", proxy=None) as socket:
+    with connect(
+        f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/none/stream", proxy=None
+    ) as socket:
         with pytest.raises(ConnectionClosed):
             socket.recv(timeout=10)
         assert socket.close_code == 4404

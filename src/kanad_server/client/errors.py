@@ -1,9 +1,9 @@
 """The errors of the client.
 
-    ClientError
-    +-- ApiError           the server refused; carries status, code and the fields that are wrong
-    +-- ExperimentFailed   the experiment ended without a result; carries its error
-    +-- Unreachable        no server answers at the address
+ClientError
++-- ApiError           the server refused; carries status, code and the fields that are wrong
++-- ExperimentFailed   the experiment ended without a result; carries its error
++-- Unreachable        no server answers at the address
 """
 
 from __future__ import annotations

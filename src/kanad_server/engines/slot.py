@@ -38,7 +38,6 @@ _encode_spec = msgspec.json.Encoder().encode
 _decode_result = msgspec.json.Decoder(Result).decode
 
 
-
 class Gate(Protocol):
     """Says when reports may be taken in; the journal is one."""
 

@@ -91,7 +91,9 @@ def _end_of(
                 " raise it, or ask for less",
             )
         )
-    except BaseException as error:  # the edge of the process: without an end marker the slot would wait for ever
+    except (
+        BaseException
+    ) as error:  # the edge of the process: without an end marker the slot would wait for ever
         _send(messages.Trouble(traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:]))
         return messages.Failed(
             Error(code="solver_failed", message=f"the solver stopped with {type(error).__name__}")

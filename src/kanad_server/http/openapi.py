@@ -148,7 +148,9 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     responses: dict[str, Any] = {}
     for status, struct in operation.responses.items():
         content = {} if struct is None else {"application/json": {"schema": schema_of[struct]}}
-        responses[str(status)] = {"description": operation.summary} | ({"content": content} if content else {})
+        responses[str(status)] = {"description": operation.summary} | (
+            {"content": content} if content else {}
+        )
     for status in sorted({400, 403, *operation.refusals} - set(operation.responses)):
         responses[str(status)] = {
             "description": "Refused",

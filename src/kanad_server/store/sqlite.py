@@ -194,5 +194,3 @@ class SqliteStore:
     async def _first(connection: aiosqlite.Connection, statement: str) -> Any:
         rows = list(await connection.execute_fetchall(statement))
         return tuple(rows[0])
-
-
