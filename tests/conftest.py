@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# As in a worker, and before NumPy loads: with one thread a run repeats to the last digit.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -142,9 +142,7 @@ def _two_body(field: Any, active: Array) -> Array:
     return np.asarray(packed).reshape(size, size)
 
 
-def correlated_properties(
-    window: Window, rdm1: tuple[Array, Array], label: str, gradient: Array | None
-) -> Properties:
+def correlated_properties(window: Window, rdm1: tuple[Array, Array], label: str, gradient: Array | None) -> Properties:
     """Properties of a correlated state.
 
     Args:

@@ -86,9 +86,7 @@ def _coupled_cluster(window: Window) -> Any:
     occupied = [np.where(np.arange(orbitals.shape[1]) < n, 1.0, 0.0) for n in number]
     if number[0] == number[1]:
         return cc.CCSD(field, frozen, mo_coeff=orbitals, mo_occ=occupied[0] * 2)
-    return cc.UCCSD(
-        field.to_uhf(), frozen, mo_coeff=np.array((orbitals, orbitals)), mo_occ=np.array(occupied)
-    )
+    return cc.UCCSD(field.to_uhf(), frozen, mo_coeff=np.array((orbitals, orbitals)), mo_occ=np.array(occupied))
 
 
 def _amplitude(

@@ -59,11 +59,7 @@ def _basis(spec: Spec, parsed: Parsed) -> list[FieldError]:
     missing = [symbol for symbol in symbols if basis_sets.load(spec.basis, symbol) is None]
     if not missing:
         return []
-    return [
-        FieldError(
-            "$.basis", f"{spec.basis} has no functions for {', '.join(missing)}; def2-svp covers H to Rn"
-        )
-    ]
+    return [FieldError("$.basis", f"{spec.basis} has no functions for {', '.join(missing)}; def2-svp covers H to Rn")]
 
 
 def _task(spec: Spec) -> list[FieldError]:
@@ -82,15 +78,9 @@ def _reference(spec: Spec) -> list[FieldError]:
     errors = []
     if isinstance(method, HartreeFock) and method.reference == "rhf" and multiplicity != 1:
         errors.append(
-            FieldError(
-                "$.method.reference", f"rhf needs multiplicity 1, got {multiplicity}; take uhf or rohf"
-            )
+            FieldError("$.method.reference", f"rhf needs multiplicity 1, got {multiplicity}; take uhf or rohf")
         )
-    if (
-        isinstance(method, HartreeFock)
-        and method.reference == "rohf"
-        and isinstance(spec.task, ExcitedStates)
-    ):
+    if isinstance(method, HartreeFock) and method.reference == "rohf" and isinstance(spec.task, ExcitedStates):
         errors.append(FieldError("$.method.reference", "excited states need rhf or uhf, got rohf"))
     if isinstance(method, VariationalEigensolver) and multiplicity != 1:
         message = f"vqe (uccsd) needs multiplicity 1, got {multiplicity}; fci and sqd take open shells"
@@ -118,11 +108,7 @@ def _active_space(spec: Spec, parsed: Parsed) -> list[FieldError]:
         if chosen.frozen_core == (chosen.electrons is not None):
             return [FieldError(path, 'needs either electrons and orbitals, or "frozen_core": true')]
         if chosen.electrons is not None and chosen.electrons > parsed.electrons:
-            return [
-                FieldError(
-                    f"{path}.electrons", f"the molecule has {parsed.electrons}, got {chosen.electrons}"
-                )
-            ]
+            return [FieldError(f"{path}.electrons", f"the molecule has {parsed.electrons}, got {chosen.electrons}")]
         if chosen.electrons is not None and (chosen.electrons - parsed.multiplicity + 1) % 2:
             message = f"{chosen.electrons} electrons do not fit multiplicity {parsed.multiplicity}"
             return [FieldError(f"{path}.electrons", message)]
@@ -136,9 +122,7 @@ def _active_space(spec: Spec, parsed: Parsed) -> list[FieldError]:
     if chosen is not None and chosen.orbitals is not None and chosen.electrons is not None:
         filled = (parsed.electrons - _ecp(spec, parsed) - chosen.electrons) // 2
         if filled < 0 or filled + chosen.orbitals > functions:
-            message = (
-                f"{filled} filled orbitals lie below the window, so at most {functions - filled} fit; got"
-            )
+            message = f"{filled} filled orbitals lie below the window, so at most {functions - filled} fit; got"
             return [FieldError(f"{path}.orbitals", f"{message} {chosen.orbitals}")]
     return []
 
@@ -152,19 +136,13 @@ def _states(spec: Spec, parsed: Parsed) -> list[FieldError]:
     if not isinstance(method, FullCI | SampleBasedDiagonalization):
         return []
     if isinstance(task, ExcitedStates) and method.n_states != 1:
-        return [
-            FieldError(
-                "$.method.n_states", "task.n_states counts the states of excited_states; leave this out"
-            )
-        ]
+        return [FieldError("$.method.n_states", "task.n_states counts the states of excited_states; leave this out")]
     wanted = task.n_states + 1 if isinstance(task, ExcitedStates) else method.n_states
     path = "$.task.n_states" if isinstance(task, ExcitedStates) else "$.method.n_states"
     count = cost.determinants(*cost.active(spec, parsed, _functions(spec, parsed)))
     if wanted > count:
         return [
-            FieldError(
-                path, f"{count} determinants give at most {count} states with the ground state; got {wanted}"
-            )
+            FieldError(path, f"{count} determinants give at most {count} states with the ground state; got {wanted}")
         ]
     return []
 
@@ -175,9 +153,7 @@ def _counts(spec: Spec, parsed: Parsed) -> list[FieldError]:
         return []
     path = "$.method.counts"
     if (method.counts is not None) != (method.sampler == "counts"):
-        return [
-            FieldError(path, f'counts go with "sampler": "counts" and with no other; got {method.sampler}')
-        ]
+        return [FieldError(path, f'counts go with "sampler": "counts" and with no other; got {method.sampler}')]
     if method.counts is None:
         return []
     if not 1 <= len(method.counts) <= MAX_DISTINCT_COUNTS:
@@ -185,9 +161,5 @@ def _counts(spec: Spec, parsed: Parsed) -> list[FieldError]:
     length = 2 * cost.active(spec, parsed, _functions(spec, parsed))[0]
     for bits in method.counts:
         if len(bits) != length or set(bits) - {"0", "1"}:
-            return [
-                FieldError(
-                    path, f"bitstrings have {length} characters 0 or 1; got {bits[:60]!r} ({len(bits)})"
-                )
-            ]
+            return [FieldError(path, f"bitstrings have {length} characters 0 or 1; got {bits[:60]!r} ({len(bits)})")]
     return []

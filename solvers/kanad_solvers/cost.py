@@ -63,9 +63,7 @@ def estimate(spec: Spec, parsed: Parsed) -> Estimate:
     scf_s = 2e-3 + 5e-8 * functions**4
     if isinstance(spec.method, HartreeFock):
         roots = spec.task.n_states if isinstance(spec.task, ExcitedStates) else 0
-        return _priced(
-            spec, functions, scf_mb, scf_s * (1 + 2 * roots), reason=_too_many_functions(functions)
-        )
+        return _priced(spec, functions, scf_mb, scf_s * (1 + 2 * roots), reason=_too_many_functions(functions))
     if not isinstance(spec.method, FullCI | SampleBasedDiagonalization | VariationalEigensolver):
         return Estimate(feasible=True, basis_functions=functions, memory_mb=WORKER_MB, seconds=(0.0, 60.0))
     orbitals, alpha, beta = active(spec, parsed, functions)
@@ -74,9 +72,7 @@ def estimate(spec: Spec, parsed: Parsed) -> Estimate:
     correlated_mb = scf_mb + BYTES * (orbitals**4 / 4 + functions**4 / 8) / MB
     reason = _too_many_functions(functions, MAX_BASIS_FUNCTIONS_CORRELATED)
     if reason is None and limit is not None and count > limit:
-        reason = (
-            f"{count} determinants ({alpha}+{beta} electrons in {orbitals} orbitals); the limit is {limit}"
-        )
+        reason = f"{count} determinants ({alpha}+{beta} electrons in {orbitals} orbitals); the limit is {limit}"
     fitting_mb, seconds = correlated_mb, scf_s
     if limit is not None:
         fitting_mb += BYTES * vectors * min(count, 10**18) / MB

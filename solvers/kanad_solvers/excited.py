@@ -50,7 +50,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
         InvalidSpec: there are fewer single excitations, or the reference is ROHF.
         NotConverged: no finite ground-state energy, or no root, came out.
     """
-    assert isinstance(spec.task, ExcitedStates)  # noqa: S101 - `mean_field` sends only these here
+    assert isinstance(spec.task, ExcitedStates)
     last = 2
     field = mean_field.converge(mole.build(spec, molecule), spec, watch)
     watch.stage(0, last, "HF reference computed", field.e_tot)
@@ -80,9 +80,7 @@ def _roots(field: Any, task: ExcitedStates, watch: Watch) -> list[Root]:
         raise InvalidSpec.at("$.method.reference", "excited states need rhf or uhf (auto), got rohf")
     if kind == "uhf":
         if task.spin != "any" and field.mol.spin:
-            watch.warn(
-                f"uhf states have no pure spin: states of any spin are listed, not only {task.spin} ones"
-            )
+            watch.warn(f"uhf states have no pure spin: states of any spin are listed, not only {task.spin} ones")
         found = _unrestricted(field, task, watch)
         if not field.mol.spin:
             found = [root for root in found if _has_spin(root, task.spin)]
@@ -198,9 +196,7 @@ def _between(field: Any, coefficients: Array, occupied: Any) -> Array:
 
 def _spin_overlap(field: Any, occupied: list[Any]) -> tuple[Array, int, int]:
     """Overlap of alpha with beta orbitals, occupied first, shape (nmo, nmo), and how many are occupied."""
-    sets = [
-        np.hstack((field.mo_coeff[s][:, occupied[s]], field.mo_coeff[s][:, ~occupied[s]])) for s in (0, 1)
-    ]
+    sets = [np.hstack((field.mo_coeff[s][:, occupied[s]], field.mo_coeff[s][:, ~occupied[s]])) for s in (0, 1)]
     overlap = sets[0].T @ field.get_ovlp() @ sets[1]
     return np.asarray(overlap), int(occupied[0].sum()), int(occupied[1].sum())
 

@@ -107,7 +107,7 @@ def _wanted(spec: Spec, window: Window, watch: Watch) -> tuple[Roots, Roots]:
         if spin == "triplet":
             return lowest(window, 1, "singlet", watch), lowest(window, task.n_states, "triplet", watch)
         return _split(lowest(window, task.n_states + 1, spin, watch))
-    assert isinstance(spec.method, FullCI)  # noqa: S101 - the registry maps `fci` to this module
+    assert isinstance(spec.method, FullCI)
     return _split(lowest(window, spec.method.n_states, spec.method.spin, watch))
 
 
@@ -135,9 +135,7 @@ def _result(
         watch.warn("not every root met the convergence tolerance; energies are upper bounds")
     half = (window.nelec[0] - window.nelec[1]) / 2
     if abs(ground.s_squared[0] - half * (half + 1)) > PURE_SPIN:
-        watch.warn(
-            f"the lowest state has S^2 = {ground.s_squared[0]:.3f}, not that of the multiplicity asked for"
-        )
+        watch.warn(f"the lowest state has S^2 = {ground.s_squared[0]:.3f}, not that of the multiplicity asked for")
     rdm1 = direct_spin1.make_rdm1s(ground.vectors[0], window.norb, ground.nelec)
     return Result(
         energy_hartree=energy,
@@ -159,9 +157,7 @@ def electronic_states(window: Window, ground: Roots, above: Roots) -> tuple[Elec
     dipole = active_space.active_dipole(window)
     floor = float(ground.energies[0])
     states = [
-        ElectronicState(
-            index=0, energy_hartree=floor, excitation_ev=0.0, **properties.spin_fields(ground.s_squared[0])
-        )
+        ElectronicState(index=0, energy_hartree=floor, excitation_ev=0.0, **properties.spin_fields(ground.s_squared[0]))
     ]
     for index, vector in enumerate(above.vectors):
         moment = np.zeros(3)
@@ -234,9 +230,7 @@ def _of_spin(roots: Roots, spin: Wanted) -> Roots:
 class _Space:
     """All determinants of one sector, and the Hamiltonian over them."""
 
-    def __init__(
-        self, window: Window, nelec: tuple[int, int], spin: Wanted, watch: Watch, quiet: bool
-    ) -> None:
+    def __init__(self, window: Window, nelec: tuple[int, int], spin: Wanted, watch: Watch, quiet: bool) -> None:
         if window.norb >= WIDE_ORBITALS and sum(nelec) > 2:
             raise TooLarge(
                 f"full CI takes fewer than {WIDE_ORBITALS} orbitals for more than two electrons, "
@@ -265,9 +259,7 @@ class _Space:
 
     def _whole(self, count: int) -> tuple[Array, list[Array], bool]:
         window = self._window
-        _, matrix = direct_spin1.pspace(
-            window.h1, window.eri, window.norb, self._nelec, self._diagonal, self.size
-        )
+        _, matrix = direct_spin1.pspace(window.h1, window.eri, window.norb, self._nelec, self._diagonal, self.size)
         energies, vectors = np.linalg.eigh(matrix)
         if not self._quiet:
             self._watch.converge("davidson", 1, float(energies[0]) + window.core_energy, residual=0.0)
@@ -301,9 +293,7 @@ class _Space:
         links = tuple(cistring.gen_linkstr_index_trilidx(range(window.norb), n) for n in self._nelec)
         absorbed = direct_spin1.absorb_h1e(window.h1, window.eri, window.norb, self._nelec, 0.5)
         absorbed = ao2mo.restore(4, absorbed, window.norb)
-        return lambda vector: np.asarray(
-            kernel.contract_2e(absorbed, vector, window.norb, self._nelec, links)
-        )
+        return lambda vector: np.asarray(kernel.contract_2e(absorbed, vector, window.norb, self._nelec, links))
 
     def _pair_image(self) -> Callable[[Array], Array]:
         """H on the CI matrix of one electron of each spin: an exchange build, norb^4 instead of norb^6."""

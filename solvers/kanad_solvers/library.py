@@ -81,9 +81,7 @@ def all_molecules() -> tuple[LibraryEntry, ...]:
 
 @cache
 def _by_name() -> dict[str, LibraryEntry]:
-    return {
-        name.lower(): entry for entry in all_molecules() for name in (entry.name, entry.title, *entry.aliases)
-    }
+    return {name.lower(): entry for entry in all_molecules() for name in (entry.name, entry.title, *entry.aliases)}
 
 
 def _at(*nuclei: tuple[str, Vector]) -> Coordinates:
@@ -166,7 +164,9 @@ def _planar(
     return LibraryEntry(
         name=name, title=title, formula=name, source=_CCCBDB, aliases=aliases,
         parameters={"r(0,1)": length, "r(0,2)": r, "r(0,3)": r, "a(1,0,2)": angle},
-        geometry=_at((x, (0.0, 0.0, 0.0)), (y, (0.0, 0.0, length)), (end, (0.0, side, back)), (end, (0.0, -side, back))),
+        geometry=_at(
+            (x, (0.0, 0.0, 0.0)), (y, (0.0, 0.0, length)), (end, (0.0, side, back)), (end, (0.0, -side, back))
+        ),
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
         InvalidSpec: RHF was asked for unpaired electrons.
         NotConverged: no finite energy came out.
     """
-    assert isinstance(spec.method, HartreeFock)  # noqa: S101 - the registry maps `hf` to this module
+    assert isinstance(spec.method, HartreeFock)
     if isinstance(spec.task, ExcitedStates):
         from kanad_solvers import excited
 

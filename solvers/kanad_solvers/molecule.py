@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kanad_solvers.elements import ATOMIC_NUMBER
 from kanad_solvers.errors import FieldError, InvalidSpec
@@ -31,11 +31,10 @@ def parse(molecule: Molecule) -> Parsed:
     sources = [name for name in ("smiles", "xyz", "atoms", "library") if getattr(molecule, name) is not None]
     if len(sources) != 1:
         given = ", ".join(sources) or "none"
-        raise InvalidSpec.at(
-            "$.molecule", f"needs exactly one of smiles, xyz, atoms and library; got {given}"
-        )
+        raise InvalidSpec.at("$.molecule", f"needs exactly one of smiles, xyz, atoms and library; got {given}")
     path = f"$.molecule.{sources[0]}"
-    multiplicity, warnings = molecule.multiplicity, ()
+    multiplicity = molecule.multiplicity
+    warnings: tuple[str, ...] = ()
     if molecule.atoms is not None:
         nuclei: _Nuclei = [(atom.symbol, atom.position_angstrom) for atom in molecule.atoms]
     elif molecule.xyz is not None:
@@ -50,9 +49,7 @@ def parse(molecule: Molecule) -> Parsed:
     else:
         assert molecule.smiles is not None
         nuclei = _embed(molecule.smiles, molecule.charge)
-        warnings = (
-            "the geometry was guessed from SMILES; optimise it, or give coordinates, for a real structure",
-        )
+        warnings = ("the geometry was guessed from SMILES; optimise it, or give coordinates, for a real structure",)
     _check_nuclei(nuclei, path, indexed=molecule.atoms is not None)
     multiplicity = 1 if multiplicity is None else multiplicity
     electrons = sum(ATOMIC_NUMBER[symbol] for symbol, _ in nuclei) - molecule.charge
@@ -89,9 +86,7 @@ def _check_nuclei(nuclei: _Nuclei, path: str, *, indexed: bool) -> None:
             if not math.isfinite(value) or abs(value) > FARTHEST_ANGSTROM:
                 place = f"{where}.position_angstrom[{axis}]" if indexed else where
                 errors.append(
-                    FieldError(
-                        place, f"coordinates are finite and within {FARTHEST_ANGSTROM:g} A; got {value}"
-                    )
+                    FieldError(place, f"coordinates are finite and within {FARTHEST_ANGSTROM:g} A; got {value}")
                 )
     if not errors:
         errors = _too_close(nuclei, path, indexed=indexed)
@@ -119,9 +114,7 @@ def _too_close(nuclei: _Nuclei, path: str, *, indexed: bool) -> list[FieldError]
 
 def _check_electrons(electrons: int, charge: int, multiplicity: int) -> None:
     if electrons < 1:
-        raise InvalidSpec.at(
-            "$.molecule.charge", f"charge {charge} leaves {electrons} electrons; at least 1 is needed"
-        )
+        raise InvalidSpec.at("$.molecule.charge", f"charge {charge} leaves {electrons} electrons; at least 1 is needed")
     unpaired = multiplicity - 1
     if unpaired > electrons or (electrons - unpaired) % 2:
         possible = list(range(electrons % 2 + 1, electrons + 2, 2))
@@ -161,23 +154,21 @@ def _read_xyz(text: str) -> _Nuclei:
 @lru_cache(maxsize=256)
 def _embed(smiles: str, charge: int) -> _Nuclei:
     """A guessed geometry: RDKit's ETKDGv3 with seed 42, then MMFF94 where it has parameters."""
-    from rdkit import Chem, RDLogger
+    from rdkit import Chem, RDLogger  # untyped in places
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
-    RDLogger.DisableLog("rdApp.*")
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # missing in the stubs
     path = "$.molecule.smiles"
     flat = Chem.MolFromSmiles(smiles)
     if flat is None or flat.GetNumAtoms() == 0:
         raise InvalidSpec.at(path, f"not a SMILES string that RDKit can read: {smiles[:60]!r}")
     found = Chem.GetFormalCharge(flat)
     if found != charge:
-        raise InvalidSpec.at(
-            "$.molecule.charge", f"the SMILES string has charge {found}; charge says {charge}"
-        )
+        raise InvalidSpec.at("$.molecule.charge", f"the SMILES string has charge {found}; charge says {charge}")
     whole = Chem.AddHs(flat)
     if whole.GetNumAtoms() > MAX_ATOMS:
         raise InvalidSpec.at(path, f"at most {MAX_ATOMS} atoms are allowed, got {whole.GetNumAtoms()}")
-    parameters = rdDistGeom.ETKDGv3()
+    parameters: Any = rdDistGeom.ETKDGv3()  # the stubs give its fields a wrong type
     parameters.randomSeed = SMILES_SEED
     parameters.maxIterations = EMBEDDING_ATTEMPTS
     if rdDistGeom.EmbedMolecule(whole, parameters) != 0:
@@ -185,6 +176,4 @@ def _embed(smiles: str, charge: int) -> _Nuclei:
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(whole):
         rdForceFieldHelpers.MMFFOptimizeMolecule(whole)
     positions = whole.GetConformer().GetPositions().tolist()
-    return [
-        (atom.GetSymbol(), (x, y, z)) for atom, (x, y, z) in zip(whole.GetAtoms(), positions, strict=True)
-    ]
+    return [(atom.GetSymbol(), (x, y, z)) for atom, (x, y, z) in zip(whole.GetAtoms(), positions, strict=True)]

@@ -74,8 +74,7 @@ class Watch:
         """
         if not math.isfinite(energy_hartree):
             raise NotConverged(
-                f"{series} iteration {iteration} gave the energy {energy_hartree}; "
-                "try another geometry or basis",
+                f"{series} iteration {iteration} gave the energy {energy_hartree}; try another geometry or basis",
                 series=series,
                 iteration=iteration,
                 last_energy_hartree=self._last_energy,

@@ -137,9 +137,7 @@ def recover(
     return gather(samples.norb, alpha, beta, samples.weights)
 
 
-def _recover_spin(
-    strings: Strings, norb: int, electrons: int, occupancies: Array, rng: np.random.Generator
-) -> Strings:
+def _recover_spin(strings: Strings, norb: int, electrons: int, occupancies: Array, rng: np.random.Generator) -> Strings:
     bits = to_bits(strings, norb)
     excess = bits.sum(axis=1) - electrons
     wrong = np.flatnonzero(excess)
@@ -175,8 +173,7 @@ def batches(samples: Samples, size: int, number: int, rng: np.random.Generator) 
     if len(samples) <= size:
         return [samples]
     drawn = [
-        rng.choice(len(samples), size=size, replace=False, p=samples.weights, shuffle=False)
-        for _ in range(number)
+        rng.choice(len(samples), size=size, replace=False, p=samples.weights, shuffle=False) for _ in range(number)
     ]
     return [
         Samples(

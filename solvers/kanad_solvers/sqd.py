@@ -75,7 +75,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
 
 
 def _options(spec: Spec) -> SampleBasedDiagonalization:
-    assert isinstance(spec.method, SampleBasedDiagonalization)  # noqa: S101 - the registry maps `sqd` here
+    assert isinstance(spec.method, SampleBasedDiagonalization)
     return spec.method
 
 
@@ -93,9 +93,7 @@ def _refuse(window: Window, method: SampleBasedDiagonalization) -> None:
         )
 
 
-def _sample(
-    spec: Spec, window: Window, rng: np.random.Generator, watch: Watch
-) -> tuple[Samples, Circuit | None]:
+def _sample(spec: Spec, window: Window, rng: np.random.Generator, watch: Watch) -> tuple[Samples, Circuit | None]:
     """What was measured, noise included, and the circuit that was sampled."""
     method = _options(spec)
     circuit = None
@@ -110,9 +108,7 @@ def _sample(
         ansatz = vqe.uccsd_ansatz(window)
         circuit = vqe.circuit(ansatz)
         vector = ansatz.state(amplitudes.ccsd_angles(window, ansatz, watch), watch.check)
-        samples = sampling.from_state(
-            vector.reshape(ansatz.shape), ansatz.strings, window.norb, method.n_samples, rng
-        )
+        samples = sampling.from_state(vector.reshape(ansatz.shape), ansatz.strings, window.norb, method.n_samples, rng)
     return sampling.with_noise(samples, method.n_samples, method.noise, rng), circuit
 
 
@@ -127,9 +123,7 @@ def _other_spin(window: Window, ground: ElectronicState) -> tuple[str, ...]:
 class _Search:
     """The self-consistent iterations; `converged` says whether they came to rest."""
 
-    def __init__(
-        self, spec: Spec, window: Window, samples: Samples, rng: np.random.Generator, watch: Watch
-    ) -> None:
+    def __init__(self, spec: Spec, window: Window, samples: Samples, rng: np.random.Generator, watch: Watch) -> None:
         self._method, self._window = _options(spec), window
         self._memory_mb = spec.limits.memory_mb
         self._samples, self._rng, self._watch = samples, rng, watch
@@ -143,9 +137,7 @@ class _Search:
         right = self._samples.with_electrons(window.nelec)
         if len(right):
             return right
-        self._watch.info(
-            "no sample has the right number of electrons; recovering from Hartree-Fock occupancies"
-        )
+        self._watch.info("no sample has the right number of electrons; recovering from Hartree-Fock occupancies")
         filled = [np.where(np.arange(window.norb) < n, 1.0, 0.0) for n in window.nelec]
         return sampling.recover(self._samples, window.nelec, (filled[0], filled[1]), self._rng)
 
@@ -168,11 +160,11 @@ class _Search:
                     f"occupancies {moved:.1e}): raise max_iterations or samples_per_batch"
                 )
                 break
-            assert self._occupancies is not None  # noqa: S101 - set by every iteration
+            assert self._occupancies is not None
             subspaces = self.subspaces(
                 sampling.recover(self._samples, self._window.nelec, self._occupancies, self._rng)
             )
-        assert self._best is not None  # noqa: S101 - max_iterations is at least 1
+        assert self._best is not None
         return self._best
 
     def _iterate(self, iteration: int, subspaces: list[Subspace]) -> tuple[float, float]:
@@ -182,7 +174,7 @@ class _Search:
         lowest = min(solved, key=lambda pair: float(pair[1].energies[0]))
         if before is None or lowest[1].energies[0] < before.energies[0]:
             self._best = lowest
-        assert self._best is not None  # noqa: S101 - set above
+        assert self._best is not None
         energy = float(self._best[1].energies[0])
         delta = None if before is None else energy - float(before.energies[0])
         moved = self._average(solved)

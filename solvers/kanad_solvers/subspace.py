@@ -43,8 +43,7 @@ class Solution:
     def on(self, strings: tuple[Strings, Strings]) -> list[Array]:
         """The vectors over other strings: amplitudes of shared determinants kept, others zero."""
         rows = [
-            np.intersect1d(old, new, return_indices=True)[1:]
-            for old, new in zip(self.strings, strings, strict=True)
+            np.intersect1d(old, new, return_indices=True)[1:] for old, new in zip(self.strings, strings, strict=True)
         ]
         moved = []
         for vector in self.vectors:

@@ -44,7 +44,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
         TooLarge: the state vector does not fit into the memory limit.
         NotConverged: the reference gave no finite energy.
     """
-    assert isinstance(spec.method, VariationalEigensolver)  # noqa: S101 - the registry maps `vqe` to this module
+    assert isinstance(spec.method, VariationalEigensolver)
     last = 3
     window = active_space.reference_window(spec, mole.build(spec, molecule), watch)
     watch.stage(0, last, "HF reference computed", window.hf_energy)
@@ -78,8 +78,7 @@ def refuse_vector(window: Window, spec: Spec) -> None:
     """Raises TooLarge when state vectors over the window do not fit into the memory limit."""
     if window.norb > sampling.WIDEST_ORBITALS:
         raise TooLarge(
-            f"state vectors take at most {sampling.WIDEST_ORBITALS} orbitals, got {window.norb}; "
-            "take an active space",
+            f"state vectors take at most {sampling.WIDEST_ORBITALS} orbitals, got {window.norb}; take an active space",
             orbitals=window.norb,
             limit=sampling.WIDEST_ORBITALS,
         )
@@ -171,9 +170,7 @@ class _Search:
         self._last = energy
 
 
-def _result(
-    spec: Spec, window: Window, ansatz: Ansatz, found: _Found, gradient: Array | None, watch: Watch
-) -> Result:
+def _result(spec: Spec, window: Window, ansatz: Ansatz, found: _Found, gradient: Array | None, watch: Watch) -> Result:
     vector = ansatz.state(found.angles).reshape(ansatz.shape)
     state = ElectronicState(
         index=0,

@@ -101,9 +101,7 @@ class Dispatch:
 
     # What people ask
 
-    async def submit(
-        self, spec: Spec, *, key: str | None = None, body_hash: str = ""
-    ) -> tuple[Experiment, bool]:
+    async def submit(self, spec: Spec, *, key: str | None = None, body_hash: str = "") -> tuple[Experiment, bool]:
         """Accept a prepared spec durably; returns the experiment, and whether it is new.
 
         Raises:
@@ -227,9 +225,7 @@ class Dispatch:
         asked = head is not None and head.cancel_requested
         self._journal.propose(experiment_id, lifecycle.Cancel() if asked else lifecycle.Interrupt(attempt))
 
-    def _conclude(
-        self, experiment_id: str, attempt: int, verdict: Verdict, *, is_late: bool
-    ) -> lifecycle.Change:
+    def _conclude(self, experiment_id: str, attempt: int, verdict: Verdict, *, is_late: bool) -> lifecycle.Change:
         """What a verdict means for the experiment."""
         head = self._journal.head(experiment_id)
         assert head is not None  # it is running, and only this task ends it
@@ -240,9 +236,7 @@ class Dispatch:
                 return lifecycle.Fail(attempt, error)
             case engines.Cancelled() if is_late and not head.cancel_requested:
                 wall_s = head.spec.limits.wall_s
-                message = (
-                    f"the attempt did not end within limits.wall_s = {wall_s:g}; raise it, or ask for less"
-                )
+                message = f"the attempt did not end within limits.wall_s = {wall_s:g}; raise it, or ask for less"
                 return lifecycle.Fail(attempt, Error(code="timeout", message=message))
             case engines.Cancelled():
                 return lifecycle.Cancel()

@@ -38,9 +38,7 @@ class Refused(KanadError):
 
     status = 400
 
-    def __init__(
-        self, code: str, message: str, *, errors: Sequence[FieldError] = (), **details: object
-    ) -> None:
+    def __init__(self, code: str, message: str, *, errors: Sequence[FieldError] = (), **details: object) -> None:
         super().__init__(code, message, **details)
         self.errors = tuple(errors)
 

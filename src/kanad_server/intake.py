@@ -1,4 +1,4 @@
-"""From what was posted to a spec that can run: prepared at the desk, remembered, or refused before it costs anything."""
+"""From what was posted to a spec that can run: prepared at the desk, and remembered, or refused."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ class Intake:
             self._remembered[question] = prepared
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
-        named = replace(
-            prepared.spec, name=spec.name, tags=spec.tags, priority=spec.priority, fresh=spec.fresh
-        )
+        named = replace(prepared.spec, name=spec.name, tags=spec.tags, priority=spec.priority, fresh=spec.fresh)
         return replace(prepared, spec=named)
 
     async def parse(self, molecule: Molecule) -> Parsed:

@@ -88,9 +88,7 @@ class Journal:
         """
         if key is not None:
             known = await self._store.key(key)
-            if (
-                key in self._keys
-            ):  # checked after the await: nothing can come between here and the entry below
+            if key in self._keys:  # checked after the await: nothing can come between here and the entry below
                 known_hash, known_id, future = self._keys[key]
                 await asyncio.shield(future)
                 known = (known_hash, known_id)
@@ -292,9 +290,7 @@ def _bodies(events: Sequence[Progress]) -> list[tuple[str, int, str]]:
 def _commit_of(batch: list[_Entry]) -> Commit:
     """One transaction from many entries: an experiment's last status change wins."""
     updates = {
-        entry.experiment.id: entry.experiment
-        for entry in batch
-        if entry.status_changed and entry.acceptance is None
+        entry.experiment.id: entry.experiment for entry in batch if entry.status_changed and entry.acceptance is None
     }
     return Commit(
         inserts=[entry.experiment for entry in batch if entry.acceptance is not None],

@@ -110,9 +110,7 @@ def apply(experiment: Experiment, change: Change, now: str) -> tuple[Experiment,
             events = (progress,)
         case Complete(energy_hartree=energy):
             done = replace(experiment.progress, percent=100.0, energy_hartree=energy, eta_s=None)
-            after = replace(
-                experiment, status="completed", progress=done, energy_hartree=energy, finished_at=now
-            )
+            after = replace(experiment, status="completed", progress=done, energy_hartree=energy, finished_at=now)
             events = (_status(after),)
         case Fail(error=error):
             after = replace(experiment, status="failed", error=error, finished_at=now)

@@ -43,9 +43,7 @@ async def serve(settings: Settings) -> None:
         print(f"kanad-server listening on http://{host}:{port}", flush=True)
         ended = asyncio.Event()
         serving = asyncio.create_task(
-            hypercorn.asyncio.serve(
-                _without_lifespan(app), _config(settings, listener), shutdown_trigger=ended.wait
-            ),
+            hypercorn.asyncio.serve(_without_lifespan(app), _config(settings, listener), shutdown_trigger=ended.wait),
             name="hypercorn",
         )
         stopping = asyncio.create_task(stop.wait(), name="stop")

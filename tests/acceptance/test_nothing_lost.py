@@ -7,6 +7,8 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import httpx
 import msgspec
@@ -20,12 +22,10 @@ from tests.support.server import ENDED, Server, is_alive, probe, wait_for
 StartServer = Callable[..., Server]
 
 
-def stream(
-    server: Server, experiment_id: str, after: int = 0, stop_after: int | None = None
-) -> list[dict[str, object]]:
+def stream(server: Server, experiment_id: str, after: int = 0, stop_after: int | None = None) -> list[dict[str, Any]]:
     """What a viewer receives, to the end of the stream or to `stop_after` events."""
     address = f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/{experiment_id}/stream?after={after}"
-    events: list[dict[str, object]] = []
+    events: list[dict[str, Any]] = []
     with connect(address, proxy=None) as socket:
         for frame in socket:
             decoded = msgspec.json.decode(frame)
@@ -54,11 +54,15 @@ def test_a_killed_worker_costs_one_attempt_and_its_neighbour_nothing(start_serve
     check_store(server)
 
 
+def is_attempt(server: Server, experiment_id: str, attempt: int) -> bool:
+    return bool(server.get(experiment_id)["attempt"] == attempt)
+
+
 def test_a_worker_that_is_killed_in_every_attempt_ends_as_worker_lost(start_server: StartServer) -> None:
     server = start_server("--slots", "1")
     experiment_id = server.post(probe(steps=1000, step_ms=10))["id"]
     for attempt in (1, 2):
-        wait_for(lambda wanted=attempt: server.get(experiment_id)["attempt"] == wanted, "the attempt")
+        wait_for(partial(is_attempt, server, experiment_id, attempt), "the attempt")
         server.running(experiment_id, 1)
         os.kill(server.worker_of(experiment_id), signal.SIGKILL)
     ended = server.ended(experiment_id)
@@ -110,18 +114,18 @@ def test_a_late_viewer_receives_the_whole_log(server: Server) -> None:
     experiment_id = server.post(probe(steps=60, step_ms=10))["id"]
     server.running(experiment_id, 20)
     seen = stream(server, experiment_id)
-    check_log(seen)  # type: ignore[arg-type]
+    check_log(seen)
     assert seen[-1]["status"] == "completed"
     assert seen == server.events(experiment_id)
 
 
 def test_a_viewer_that_reconnects_receives_what_it_missed_once(server: Server) -> None:
     experiment_id = server.post(probe(steps=80, step_ms=10))["id"]
-    seen: list[dict[str, object]] = []
+    seen: list[dict[str, Any]] = []
     while not seen or seen[-1].get("status") not in ENDED:
         seen += stream(server, experiment_id, after=len(seen), stop_after=7)
     assert seen == server.events(experiment_id)
-    check_log(seen)  # type: ignore[arg-type]
+    check_log(seen)
 
 
 def test_a_viewer_that_joins_after_the_end_receives_everything_and_is_closed(server: Server) -> None:
@@ -129,7 +133,7 @@ def test_a_viewer_that_joins_after_the_end_receives_everything_and_is_closed(ser
     last_seq = server.ended(experiment_id)["last_seq"]
     seen = stream(server, experiment_id)
     assert len(seen) == last_seq == 705
-    check_log(seen)  # type: ignore[arg-type]
+    check_log(seen)
     assert stream(server, experiment_id, after=last_seq) == []
 
 
@@ -156,9 +160,7 @@ def test_an_after_that_cannot_be_is_told(server: Server, after: str) -> None:
 
 
 def test_a_stream_of_nothing_is_closed_4404(server: Server) -> None:
-    with connect(
-        f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/none/stream", proxy=None
-    ) as socket:
+    with connect(f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/none/stream", proxy=None) as socket:
         with pytest.raises(ConnectionClosed):
             socket.recv(timeout=10)
         assert socket.close_code == 4404

@@ -24,9 +24,7 @@ def check_store(server: Server) -> None:
     with sqlite3.connect(server.data / "kanad.sqlite") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        completed = connection.execute(
-            "SELECT count(*) FROM experiments WHERE status = 'completed'"
-        ).fetchone()
+        completed = connection.execute("SELECT count(*) FROM experiments WHERE status = 'completed'").fetchone()
         assert connection.execute("SELECT count(*) FROM results").fetchone() == completed
 
 

@@ -120,9 +120,7 @@ async def test_a_reader_sees_only_what_is_committed(tmp_path: Path) -> None:
         assert head.last_seq == current.last_seq + 1
 
 
-async def test_the_slots_are_held_back_when_too_much_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_slots_are_held_back_when_too_much_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kanad_server.journal.MAX_PENDING_EVENTS", 10)
     async with journal_at(tmp_path) as (journal, store, _):
         experiment = await started(journal)

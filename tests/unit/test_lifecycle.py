@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kanad_server import lifecycle
 from kanad_server.lifecycle import RefusedChange
 from kanad_server.testing import spec
-from kanad_server.wire import Convergence, Error, Experiment, Percentage, Stage
+from kanad_server.wire import Convergence, Error, Experiment, Percentage, Progress, Stage
 
 NOW = "2026-01-01T00:00:00.000Z"
 ERROR = Error(code="worker_lost", message="it died")
@@ -83,7 +83,7 @@ def test_a_late_word_of_a_lost_attempt_is_refused() -> None:
 
 def test_numbers_run_over_all_attempts() -> None:
     experiment = queued()
-    events = []
+    events: list[Progress] = []
     for change in (
         lifecycle.Start(1),
         lifecycle.Lose(1, ERROR),

@@ -64,9 +64,7 @@ def serve(
     data_dir: Annotated[str | None, typer.Option(help="Where everything is kept [kanad-data].")] = None,
     slots: Annotated[int | None, typer.Option(help="Experiments at a time [cores].")] = None,
     engine: Annotated[str | None, typer.Option(help="Where attempts run [local].")] = None,
-    enable_probe: Annotated[
-        bool | None, typer.Option("--enable-probe", help="Serve the test method.")
-    ] = None,
+    enable_probe: Annotated[bool | None, typer.Option("--enable-probe", help="Serve the test method.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. Each option is also a variable: KANAD_PORT for --port."""
@@ -151,9 +149,7 @@ def watch(
 
 
 @app.command()
-def cancel(
-    experiment_id: Annotated[str, typer.Argument(help="The experiment's id.")], url: Url = DEFAULT_URL
-) -> None:
+def cancel(experiment_id: Annotated[str, typer.Argument(help="The experiment's id.")], url: Url = DEFAULT_URL) -> None:
     """End an experiment."""
     from kanad_server.cli.run import cancel_existing
 

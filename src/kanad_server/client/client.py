@@ -164,9 +164,7 @@ class Client:
         """
         failures = 0
         while True:
-            address = (
-                f"ws{self._url.removeprefix('http')}/api/v1/experiments/{experiment_id}/stream?after={after}"
-            )
+            address = f"ws{self._url.removeprefix('http')}/api/v1/experiments/{experiment_id}/stream?after={after}"
             try:
                 async with connect(
                     address, subprotocols=[SUBPROTOCOL], max_size=None, proxy=None, compression=None
@@ -200,9 +198,7 @@ class Client:
             try:
                 response = await self._http.request(method, path, **options)
             except httpx.TransportError as error:
-                failure: Exception = Unreachable(
-                    f"{self._url} does not answer: {error or type(error).__name__}"
-                )
+                failure: Exception = Unreachable(f"{self._url} does not answer: {error or type(error).__name__}")
                 if isinstance(error, httpx.ConnectError) and failures == 0:
                     raise failure from error  # nobody is there; waiting is for lines that break
             else:

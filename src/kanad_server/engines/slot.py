@@ -162,9 +162,7 @@ class ProcessSlot:
             except (frames.BrokenFrame, msgspec.MsgspecError) as error:
                 log.error("worker broke the protocol", extra={"slot": self._name, "cause": str(error)})
                 await self.close()
-                return Failed(
-                    Error(code="bad_result", message="the worker sent something that is not a valid message")
-                )
+                return Failed(Error(code="bad_result", message="the worker sent something that is not a valid message"))
             await self._gate.room()
 
     def _take(self, message: messages.Message, hear: Callable[[Reported], None]) -> Verdict | None:

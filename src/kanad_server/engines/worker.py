@@ -75,9 +75,7 @@ def _end_of(
 
             result = kanad_solvers.run.run(spec, report, _is_cancelled)
         if not _is_finite(msgspec.to_builtins(result)):
-            return messages.Failed(
-                Error(code="bad_result", message="the solver returned a number that is not finite")
-            )
+            return messages.Failed(Error(code="bad_result", message="the solver returned a number that is not finite"))
         return messages.Completed(result.energy_hartree, msgspec.Raw(messages.encode(result)))
     except Cancelled:
         return messages.Cancelled()
@@ -91,13 +89,9 @@ def _end_of(
                 " raise it, or ask for less",
             )
         )
-    except (
-        BaseException
-    ) as error:  # the edge of the process: without an end marker the slot would wait for ever
+    except BaseException as error:  # the edge of the process: without an end marker the slot would wait for ever
         _send(messages.Trouble(traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:]))
-        return messages.Failed(
-            Error(code="solver_failed", message=f"the solver stopped with {type(error).__name__}")
-        )
+        return messages.Failed(Error(code="solver_failed", message=f"the solver stopped with {type(error).__name__}"))
 
 
 class _Coalescer:

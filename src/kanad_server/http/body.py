@@ -77,9 +77,7 @@ def query_int(request: Request, name: str, default: int, *, low: int, high: int)
     if text is None:
         return default
     if not re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) or not low <= int(text) <= high:
-        raise Malformed(
-            "invalid_query", f"{name} must be an integer from {low} to {high}, got {text[:MAX_SHOWN]!r}"
-        )
+        raise Malformed("invalid_query", f"{name} must be an integer from {low} to {high}, got {text[:MAX_SHOWN]!r}")
     return int(text)
 
 

@@ -140,9 +140,7 @@ def _filter(request: Request) -> Filter:
     }
     unknown = set(request.query_params) - known
     if unknown:
-        raise Malformed(
-            "invalid_query", f"unknown parameter {sorted(unknown)[0][:80]!r}; known: {sorted(known)}"
-        )
+        raise Malformed("invalid_query", f"unknown parameter {sorted(unknown)[0][:80]!r}; known: {sorted(known)}")
     values["limit"] = query_int(request, "limit", 50, low=1, high=MAX_PAGE)
     try:
         return msgspec.convert(values, Filter)

@@ -30,15 +30,12 @@ def _page(with_probe: bool) -> MethodPage:
     ]
     if with_probe:
         described.append(
-            MethodDescription(
-                name="probe", title="No chemistry, for tests", tasks=("energy",), options=_options(Probe)
-            )
+            MethodDescription(name="probe", title="No chemistry, for tests", tasks=("energy",), options=_options(Probe))
         )
     return MethodPage(
         methods=described,
         tasks=[
-            TaskDescription(name=name, title=title, options=_options(struct))
-            for name, (title, struct) in TASKS.items()
+            TaskDescription(name=name, title=title, options=_options(struct)) for name, (title, struct) in TASKS.items()
         ],
         basis_sets=list(BASES),
     )

@@ -148,9 +148,7 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     responses: dict[str, Any] = {}
     for status, struct in operation.responses.items():
         content = {} if struct is None else {"application/json": {"schema": schema_of[struct]}}
-        responses[str(status)] = {"description": operation.summary} | (
-            {"content": content} if content else {}
-        )
+        responses[str(status)] = {"description": operation.summary} | ({"content": content} if content else {})
     for status in sorted({400, 403, *operation.refusals} - set(operation.responses)):
         responses[str(status)] = {
             "description": "Refused",
@@ -176,11 +174,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
     if "{id}" in operation.path:
         parameters.append({"name": "id", "in": "path", "required": True, "schema": _TEXT})
-    for name, schema in operation.query.items():
-        parameters.append({"name": name, "in": "query", "schema": schema})
-    for name in operation.headers:
-        parameters.append({"name": name, "in": "header", "schema": _TEXT})
-    return parameters
+    query = [{"name": name, "in": "query", "schema": schema} for name, schema in operation.query.items()]
+    headers = [{"name": name, "in": "header", "schema": _TEXT} for name in operation.headers]
+    return parameters + query + headers
 
 
 @cache

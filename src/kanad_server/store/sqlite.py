@@ -82,9 +82,7 @@ class SqliteStore:
             if commit.inserts:
                 await writer.executemany(self._sql["insert_experiment"], map(to_row, commit.inserts))
             if commit.updates:
-                await writer.executemany(
-                    self._sql["update_experiment"], map(to_changed_columns, commit.updates)
-                )
+                await writer.executemany(self._sql["update_experiment"], map(to_changed_columns, commit.updates))
             if commit.events:
                 await writer.executemany(self._sql["insert_event"], commit.events)
             if commit.results:
@@ -156,9 +154,7 @@ class SqliteStore:
                 " it was written by a newer version; install that one",
             )
         for number, step in enumerate(steps[version:], version + 1):
-            await self._writer.executescript(
-                f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
+            await self._writer.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
 
     @asynccontextmanager
     async def _transaction(self, *, durable: bool) -> AsyncIterator[aiosqlite.Connection]:

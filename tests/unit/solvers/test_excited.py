@@ -16,9 +16,7 @@ from tests.unit.solvers.solving import H2, OXYGEN, WATER, atoms, solve
 HYDROXYL = atoms(("O", 0, 0, 0), ("H", 0, 0, 0.97), multiplicity=2)
 
 
-def energies(
-    molecule: dict[str, Any], spin: str, n_states: int, tda: bool, reference: str = "auto"
-) -> list[float]:
+def energies(molecule: dict[str, Any], spin: str, n_states: int, tda: bool, reference: str = "auto") -> list[float]:
     task = {"name": "excited_states", "spin": spin, "n_states": n_states, "tda": tda}
     result, _ = solve(molecule, {"name": "hf", "reference": reference}, task=task, basis="6-31g")
     return [state.excitation_ev or 0.0 for state in result.states[1:]]

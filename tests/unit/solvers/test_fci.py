@@ -110,12 +110,8 @@ def test_a_frozen_core_costs_little_and_correlates_less() -> None:
 
 
 def test_spin_gives_the_lowest_state_of_that_spin() -> None:
-    singlet, _ = solve(
-        OXYGEN, {"name": "fci", "spin": "singlet"}, active_space={"electrons": 8, "orbitals": 6}
-    )
-    triplet, _ = solve(
-        OXYGEN, {"name": "fci", "spin": "triplet"}, active_space={"electrons": 8, "orbitals": 6}
-    )
+    singlet, _ = solve(OXYGEN, {"name": "fci", "spin": "singlet"}, active_space={"electrons": 8, "orbitals": 6})
+    triplet, _ = solve(OXYGEN, {"name": "fci", "spin": "triplet"}, active_space={"electrons": 8, "orbitals": 6})
     assert triplet.energy_hartree < singlet.energy_hartree
     assert singlet.states[0].label == "singlet"
     assert any("multiplicity" in warning for warning in singlet.warnings)

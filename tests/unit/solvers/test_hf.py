@@ -62,9 +62,7 @@ def test_properties_are_those_of_plain_pyscf() -> None:
         (0, 3, {}),  # the antibonding orbital takes the bond away
     ],
 )
-def test_mayer_bond_orders_count_bonds(
-    charge: int, multiplicity: int, expected: dict[tuple[int, int], float]
-) -> None:
+def test_mayer_bond_orders_count_bonds(charge: int, multiplicity: int, expected: dict[tuple[int, int], float]) -> None:
     result, _ = solve(H2 | {"charge": charge, "multiplicity": multiplicity}, HF)
     assert result.properties is not None
     assert result.properties.bond_orders is not None

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from kanad_solvers.molecule import parse
 from pyscf import ao2mo
 from pyscf.fci import cistring, direct_spin1, selected_ci
 
 from kanad_solvers import active_space, mole, sampling, subspace
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import InvalidSpec
+from kanad_solvers.molecule import parse
 from kanad_solvers.run import Watch
 from kanad_solvers.sampling import Strings
 from kanad_solvers.spec import HartreeFock, Molecule, Spec
@@ -182,9 +182,7 @@ def test_samples_follow_the_state() -> None:
     vector = np.sqrt(np.array([[0.5, 0.0], [0.2, 0.3]]))
     strings = (np.array([1, 2]), np.array([1, 2]))
     samples = sampling.from_state(vector, strings, 2, 100_000, np.random.default_rng(8))
-    found = dict(
-        zip(zip(samples.alpha.tolist(), samples.beta.tolist(), strict=True), samples.weights, strict=True)
-    )
+    found = dict(zip(zip(samples.alpha.tolist(), samples.beta.tolist(), strict=True), samples.weights, strict=True))
     assert found == pytest.approx({(1, 1): 0.5, (2, 1): 0.2, (2, 2): 0.3}, abs=0.01)
 
 
@@ -225,9 +223,7 @@ def test_the_projected_hamiltonian_is_that_of_selected_ci(molecule: dict[str, An
     vector = np.random.default_rng(4).normal(size=space.shape)
     absorbed = direct_spin1.absorb_h1e(window.h1, window.eri, window.norb, window.nelec, 0.5)
     tagged = selected_ci._as_SCIvector(vector, strings)
-    expected = selected_ci.contract_2e(
-        ao2mo.restore(1, absorbed, window.norb), tagged, window.norb, window.nelec
-    )
+    expected = selected_ci.contract_2e(ao2mo.restore(1, absorbed, window.norb), tagged, window.norb, window.nelec)
     assert space._image(vector) == pytest.approx(np.asarray(expected), abs=1e-10)
     dense = space._matrix(np.arange(space.size))
     assert (dense @ vector.ravel()).reshape(space.shape) == pytest.approx(space._image(vector), abs=1e-10)

@@ -109,9 +109,6 @@ def test_gates_of_hydrogen_are_counted_by_hand() -> None:
 
 
 def test_longer_strings_take_more_gates() -> None:
-    gates = [
-        statevector.two_qubit_gates(6, [Excitation(alpha=((0, a),), beta=(), parameter=0)])
-        for a in range(1, 6)
-    ]
+    gates = [statevector.two_qubit_gates(6, [Excitation(alpha=((0, a),), beta=(), parameter=0)]) for a in range(1, 6)]
     assert gates == [4, 8, 12, 16, 20]
     assert all(low < high for low, high in pairwise(gates))

@@ -34,9 +34,7 @@ def test_each_iteration_is_reported_once_and_never_rises() -> None:
     assert [step.iteration for step in steps] == list(range(1, len(steps) + 1))
     assert all(high.energy_hartree >= low.energy_hartree - 1e-12 for high, low in pairwise(steps))
     assert steps[-1].energy_hartree == result.energy_hartree
-    assert any(
-        isinstance(report, Log) and f"{len(steps)} iterations took" in report.message for report in reports
-    )
+    assert any(isinstance(report, Log) and f"{len(steps)} iterations took" in report.message for report in reports)
 
 
 def test_too_few_iterations_are_told_not_hidden() -> None:
