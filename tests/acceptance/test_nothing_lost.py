@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -241,16 +241,17 @@ def test_sigterm_with_open_sockets_ends_in_time_and_leaves_no_orphan(start_serve
     for experiment_id in running:
         server.running(experiment_id)
     address = f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/{running[0]}/stream"
-    sockets = [connect(address, proxy=None) for _ in range(20)]
-    started = time.monotonic()
-    assert server.stop() == 0
-    assert time.monotonic() - started < 5.0
-    check_gone(server)
-    for socket in sockets:
-        with suppress(ConnectionClosed):
-            while True:
-                socket.recv(timeout=5)
-        assert socket.close_code == 1012
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(connect(address, proxy=None)) for _ in range(20)]
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 5.0
+        check_gone(server)
+        for socket in sockets:
+            with suppress(ConnectionClosed):
+                while True:
+                    socket.recv(timeout=5)
+            assert socket.close_code == 1012
     check_store(server)
     server.start()
     server.ready()
