@@ -11,17 +11,18 @@ import contextlib
 import logging
 import os
 import signal
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Literal, Protocol, assert_never
+from typing import Literal, Protocol, Self, assert_never
 
 import msgspec
 
 from kanad_server.engines import frames, messages, worker
 from kanad_server.engines.base import Cancelled, Completed, Failed, Job, Lost, Verdict
-from kanad_server.engines.process import WorkerProcess, launched, usage
+from kanad_server.engines.process import WORN_MB, WorkerProcess, launched, usage
 from kanad_server.wire import Error, Reported, SlotView
 from kanad_solvers.result import Result
 
@@ -41,6 +42,10 @@ _decode_result = msgspec.json.Decoder(Result).decode
 class Gate(Protocol):
     """Says when reports may be taken in; the journal is one."""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for more events now."""
+
     async def room(self) -> None:
         """Wait until there is room for more events."""
 
@@ -58,6 +63,7 @@ class ProcessSlot:
         self._job: Job | None = None
         self._is_cancelled = False
         self._escalation: list[asyncio.TimerHandle] = []
+        self._may_be_worn = False
 
     async def start(self) -> None:
         """Make the process, if there is none; afterwards the slot is warm."""
@@ -125,8 +131,9 @@ class ProcessSlot:
             with contextlib.suppress(BrokenProcessPool):
                 await asyncio.wrap_future(self._submitted)
             self._submitted = None
-        if self._process is not None and self._process.is_worn():
+        if self._may_be_worn and self._process is not None and self._process.is_worn():
             await self.close()
+        self._may_be_worn = True  # until a result says how little it took
         for _ in range(2):
             await self.start()
             process = self._process
@@ -145,25 +152,26 @@ class ProcessSlot:
     async def _listen(self, process: WorkerProcess, hear: Callable[[Reported], None]) -> Verdict:
         """Take in what the process says, to the end marker, or to its death."""
         assembler = frames.Assembler(MAX_MESSAGE_BYTES)
-        descriptor = process.reader.fileno()
-        while True:
-            await _readable(descriptor)
-            try:
-                data = os.read(descriptor, READ_BYTES)
-            except BlockingIOError:
-                continue
-            if not data:
-                return await self._bury(process)
-            try:
-                for message in map(messages.decode, assembler.feed(data)):
-                    verdict = self._take(message, hear)
-                    if verdict is not None:
-                        return verdict
-            except (frames.BrokenFrame, msgspec.MsgspecError) as error:
-                log.error("worker broke the protocol", extra={"slot": self._name, "cause": str(error)})
-                await self.close()
-                return Failed(Error(code="bad_result", message="the worker sent something that is not a valid message"))
-            await self._gate.room()
+        with _Inlet(process.reader.fileno()) as inlet:
+            while True:
+                data = await inlet.read()
+                if not data:
+                    break
+                try:
+                    for message in map(messages.decode, assembler.feed(data)):
+                        verdict = self._take(message, hear)
+                        if verdict is not None:
+                            return verdict
+                except (frames.BrokenFrame, msgspec.MsgspecError) as error:
+                    log.error("worker broke the protocol", extra={"slot": self._name, "cause": str(error)})
+                    await self.close()
+                    message = "the worker sent something that is not a valid message"
+                    return Failed(Error(code="bad_result", message=message))
+                if not self._gate.has_room:
+                    inlet.pause()
+                    await self._gate.room()
+                    inlet.resume()
+        return await self._bury(process)
 
     def _take(self, message: messages.Message, hear: Callable[[Reported], None]) -> Verdict | None:
         match message:
@@ -174,7 +182,8 @@ class ProcessSlot:
                 log.error("solver raised", extra={"slot": self._name, "cause": text})
                 return None
             case messages.Completed(energy_hartree=energy, result=result):
-                _decode_result(result)  # a result that does not fit its type is refused here
+                provenance = _decode_result(result).provenance  # a result that does not fit its type is refused here
+                self._may_be_worn = provenance is None or provenance.peak_rss_mb > WORN_MB
                 return Completed(energy, bytes(result))
             case messages.Failed(error=error):
                 return Failed(error)
@@ -192,20 +201,50 @@ class ProcessSlot:
         return Lost(_death(exit_code))
 
 
-async def _readable(descriptor: int) -> None:
-    """Wait until there is something to read, or the end of the file."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, _finish, future)
-    try:
-        await future
-    finally:
-        loop.remove_reader(descriptor)
+class _Inlet:
+    """The reading end of a pipe, read by the loop as data comes; entered for one attempt.
 
+    The loop's reader stays registered between reads: to register it for each of them costs more than the read.
+    """
 
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._arrived: deque[bytes] = deque()
+        self._some = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self.resume()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pause()
+
+    async def read(self) -> bytes:
+        """The next data; empty once every writer has gone."""
+        await self._some.wait()
+        data = self._arrived.popleft()
+        if not self._arrived:
+            self._some.clear()
+        return data
+
+    def pause(self) -> None:
+        """Leave what comes in the pipe, which then fills and holds the writer back."""
+        self._loop.remove_reader(self._descriptor)
+
+    def resume(self) -> None:
+        """Read again."""
+        self._loop.add_reader(self._descriptor, self._pull)
+
+    def _pull(self) -> None:
+        try:
+            data = os.read(self._descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        self._arrived.append(data)
+        self._some.set()
+        if not data:
+            self.pause()  # the end of a file stays readable
 
 
 def _death(exit_code: int | None) -> Error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiosqlite
 
@@ -18,6 +18,8 @@ from kanad_server.store.base import Commit, Filter
 from kanad_server.store.listing import encode_cursor, page_statement
 from kanad_server.store.rows import from_row, to_changed_columns, to_row
 from kanad_server.wire import Experiment
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 2_000
 """How long a statement waits for an outside process that holds the database."""
@@ -78,19 +80,7 @@ class SqliteStore:
         Raises:
             Unavailable: the disk is full, or another process holds the database.
         """
-        async with self._transaction(durable=commit.durable) as writer:
-            if commit.inserts:
-                await writer.executemany(self._sql["insert_experiment"], map(to_row, commit.inserts))
-            if commit.updates:
-                await writer.executemany(self._sql["update_experiment"], map(to_changed_columns, commit.updates))
-            if commit.events:
-                await writer.executemany(self._sql["insert_event"], commit.events)
-            if commit.results:
-                await writer.executemany(
-                    self._sql["insert_result"], ((key, body.decode()) for key, body in commit.results)
-                )
-            if commit.keys:
-                await writer.executemany(self._sql["insert_key"], commit.keys)
+        await self._write(self._apply, commit, durable=commit.durable)
 
     async def get(self, experiment_id: str) -> Experiment | None:
         """The experiment as its last status change left it."""
@@ -127,8 +117,7 @@ class SqliteStore:
 
     async def delete(self, experiment_id: str) -> None:
         """Forget an experiment with its events and result."""
-        async with self._transaction(durable=True) as writer:
-            await writer.execute(self._sql["delete_experiment"], (experiment_id,))
+        await self._write(self._forget, experiment_id, durable=True)
 
     async def counts(self) -> dict[str, int]:
         """How many experiments there are in each status."""
@@ -156,29 +145,47 @@ class SqliteStore:
         for number, step in enumerate(steps[version:], version + 1):
             await self._writer.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
 
-    @asynccontextmanager
-    async def _transaction(self, *, durable: bool) -> AsyncIterator[aiosqlite.Connection]:
-        """One transaction on the writing connection; SQLite begins it at the first change."""
+    async def _write(self, change: Callable[[sqlite3.Connection, T], None], what: T, *, durable: bool) -> None:
+        """`change(connection, what)` as one transaction, in one hop to the writing connection's thread.
+
+        A hop for each statement costs the loop several times as much, and aiosqlite has no public call for a function.
+        """
+
+        def transaction() -> None:
+            connection = self._writer._conn
+            try:
+                self._set_synchronous(connection, durable)
+                change(connection, what)
+                connection.commit()
+            except sqlite3.Error:
+                with suppress(sqlite3.Error):  # disk full: SQLite has rolled back by itself
+                    connection.rollback()
+                raise
+
         async with self._writing:
             try:
-                await self._set_synchronous(durable)
-                yield self._writer
-                await self._writer.commit()
+                await self._writer._execute(transaction)  # type: ignore[no-untyped-call]  # aiosqlite does not type it
             except sqlite3.Error as error:
-                await self._roll_back()
                 raise Unavailable("store_unavailable", f"the store cannot write now: {error}") from error
 
-    async def _set_synchronous(self, full: bool) -> None:
-        if full != self._synchronous_full:
-            await self._writer.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
-            self._synchronous_full = full
+    def _apply(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        results = ((key, body.decode()) for key, body in commit.results)
+        for name, rows in (
+            ("insert_experiment", map(to_row, commit.inserts)),
+            ("update_experiment", map(to_changed_columns, commit.updates)),
+            ("insert_event", commit.events),
+            ("insert_result", results),
+            ("insert_key", commit.keys),
+        ):
+            connection.executemany(self._sql[name], rows)
 
-    async def _roll_back(self) -> None:
-        try:
-            await self._writer.rollback()
-        except sqlite3.Error:
-            # SQLite has rolled back by itself (disk full does so); there is nothing left to undo.
-            return
+    def _forget(self, connection: sqlite3.Connection, experiment_id: str) -> None:
+        connection.execute(self._sql["delete_experiment"], (experiment_id,))
+
+    def _set_synchronous(self, connection: sqlite3.Connection, full: bool) -> None:
+        if full != self._synchronous_full:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+            self._synchronous_full = full
 
     async def _select(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
         try:
