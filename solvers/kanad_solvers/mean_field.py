@@ -128,7 +128,7 @@ def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> An
         field = _fit_density(field, spec.basis, watch)
     meter = _Meter(watch)
     field.callback = meter
-    guess = mole.initial_density(mol)
+    guess = mole.initial_density(mol, field.get_ovlp())
     _iterate(field, mole.split_by_spin(mol, guess) if kind == "uhf" else guess)
     if not field.converged:
         field = _rescue(field, meter, watch)
@@ -161,6 +161,8 @@ def _field(mol: Any, kind: Kind, options: HartreeFock) -> Any:
     field.max_cycle = options.max_iterations
     nuclear = mol.energy_nuc()
     field.energy_nuc = lambda: nuclear  # asked for on every cycle; the nuclei do not move
+    overlap = mol.intor_symmetric("int1e_ovlp")
+    field.get_ovlp = lambda other=None: overlap if other is None or other is mol else hf.get_ovlp(other)
     return field
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyscf import gto, lib
-from pyscf.scf import addons, atom_hf, hf
+from pyscf.scf import atom_hf, hf
 
 from kanad_solvers import basis as basis_sets
 from kanad_solvers.errors import InvalidSpec
@@ -50,8 +50,12 @@ def build(spec: Spec, molecule: Parsed) -> Any:
     return mol
 
 
-def initial_density(mol: Any) -> Any:
+def initial_density(mol: Any, overlap: Array) -> Any:
     """Superposition of atomic densities: PySCF's `minao` guess, with the atomic part kept in a cache.
+
+    Args:
+        mol: a built PySCF molecule.
+        overlap: AO overlap, shape (nao, nao).
 
     Returns:
         Total density matrix, shape (nao, nao), tagged with its orbitals so that exchange is cheap.
@@ -66,7 +70,8 @@ def initial_density(mol: Any) -> Any:
     minimal._atm, minimal._bas, minimal._env = minimal.make_env(mol._atom, shells, [])
     minimal._built = True
     occupations = np.hstack([atomic[symbol][1] for symbol in symbols])
-    orbitals = addons.project_mo_nr2nr(minimal, np.eye(len(occupations)), mol)
+    # Projection on the basis of `mol`: S^-1 <basis|minimal>.
+    orbitals = lib.cho_solve(overlap, gto.intor_cross("int1e_ovlp", mol, minimal), strict_sym_pos=False)
     density = (orbitals * occupations) @ orbitals.T
     return lib.tag_array(density, mo_coeff=orbitals, mo_occ=occupations)
 

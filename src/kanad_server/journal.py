@@ -30,6 +30,9 @@ MAX_PENDING_EVENTS = 10_000
 """Above this many uncommitted events the slots are not read; their pipes fill and the solvers wait."""
 MAX_EVENTS_PER_COMMIT = 2_000
 RETRY_S = 0.5
+PACE_S = 0.003
+"""Commits begin at least so far apart; an idle journal commits at once. Measured with 200 small experiments: 0 ms 370
+a second (3.5 commits each), 2 ms 400 (1.1), 4 ms 420 (0.6)."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -189,11 +192,14 @@ class Journal:
 
     async def run(self) -> None:
         """Commit and publish until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
+                begun = loop.time()
                 await self._commit_some()
+                await asyncio.sleep(begun + PACE_S - loop.time())
 
     async def _commit_some(self) -> None:
         batch = self._take()

@@ -68,6 +68,8 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. Each option is also a variable: KANAD_PORT for --port."""
+    import uvloop
+
     from kanad_server import logs
     from kanad_server.serve import serve as serve_forever
     from kanad_server.settings import read_settings
@@ -82,7 +84,7 @@ def serve(
         log_level=log_level,
     )
     logs.set_up(settings.log_level)
-    asyncio.run(serve_forever(settings))
+    uvloop.run(serve_forever(settings))
 
 
 @app.command()
