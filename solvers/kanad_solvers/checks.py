@@ -133,6 +133,8 @@ def _ecp(spec: Spec, parsed: Parsed) -> int:
 
 def _states(spec: Spec, parsed: Parsed) -> list[FieldError]:
     method, task = spec.method, spec.task
+    if isinstance(method, HartreeFock) and isinstance(task, ExcitedStates):
+        return _singles(spec, method, task, parsed)
     if not isinstance(method, FullCI | SampleBasedDiagonalization):
         return []
     if isinstance(task, ExcitedStates) and method.n_states != 1:
@@ -145,6 +147,18 @@ def _states(spec: Spec, parsed: Parsed) -> list[FieldError]:
             FieldError(path, f"{count} determinants give at most {count} states with the ground state; got {wanted}")
         ]
     return []
+
+
+def _singles(spec: Spec, method: HartreeFock, task: ExcitedStates, parsed: Parsed) -> list[FieldError]:
+    """CIS and TDHF have one state for each excitation of one electron (and spin, on a restricted reference)."""
+    orbitals, alpha, beta = cost.active(spec, parsed, _functions(spec, parsed))
+    of_alpha, of_beta = alpha * (orbitals - alpha), beta * (orbitals - beta)
+    is_unrestricted = method.reference == "uhf" or parsed.multiplicity > 1
+    count = of_alpha + of_beta if is_unrestricted or task.spin == "any" else of_alpha
+    if task.n_states <= count:
+        return []
+    message = f"the basis gives {count} single excitations, so at most {count} states; got {task.n_states}"
+    return [FieldError("$.task.n_states", message)]
 
 
 def _counts(spec: Spec, parsed: Parsed) -> list[FieldError]:

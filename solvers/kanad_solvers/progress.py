@@ -2,7 +2,7 @@
 
 A solver fills in the fields of its own kind. The four fields of `Progress` itself are a stamp: they stay at
 their defaults in the worker and are set once, by the journal, when the report becomes a numbered event.
-Energies are always total energies in hartree; fields that do not apply are absent on the wire.
+Energies are always total energies in hartree; fields that do not apply are null.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """The stamp that every event carries; ``seq`` runs 1, 2, 3, ... over all attempts of an experiment."""
 
     experiment_id: str = ""

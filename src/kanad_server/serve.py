@@ -24,6 +24,8 @@ BACKLOG = 1024
 MAX_MESSAGE_BYTES = 64 * 1024
 USER_TIMEOUT_MS = 20_000
 """A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)."""
+KEEPALIVE_S = 20
+"""A connection silent for so long is asked by the kernel whether it still lives, so that no viewer stays a ghost."""
 GOODBYE_S = 0.3
 """For viewers to be told 1012 before their sockets close."""
 
@@ -39,6 +41,7 @@ async def serve(settings: Settings) -> None:
     listener = _listen(settings)
     app = create_app(settings)
     stop = _stop_on_signals()
+    asyncio.get_running_loop().set_exception_handler(_without_cancellations)
     async with app.router.lifespan_context(app):
         _spare_the_collector()
         host, port = listener.getsockname()[:2]
@@ -99,6 +102,9 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S // 4)
     return listener
 
 
@@ -110,7 +116,7 @@ def _config(settings: Settings, listener: socket.socket) -> Config:
     config.accesslog = None
     config.include_server_header = False
     config.websocket_max_message_size = MAX_MESSAGE_BYTES
-    config.websocket_ping_interval = 20.0
+    config.websocket_ping_interval = None  # its task outlives the socket by one interval and holds up the end
     config.keep_alive_timeout = 60.0
     config.graceful_timeout = settings.drain_s
     config.alpn_protocols = ["http/1.1"]
@@ -130,6 +136,12 @@ def _without_lifespan(app: Starlette) -> Any:
         await send({"type": "lifespan.shutdown.complete"})
 
     return served
+
+
+def _without_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """On Python 3.11 asyncio reports the task of a connection that was cancelled at the end as an error; it is none."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _stop_on_signals() -> asyncio.Event:

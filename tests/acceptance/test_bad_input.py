@@ -53,6 +53,7 @@ IMPOSSIBLE = [
     ("$.limits.wall_s", spec(limits={"wall_s": 0})),
     ("$.limits.memory_mb", spec(limits={"memory_mb": -5})),
     ("$.method.n_states", spec(method={"name": "fci", "n_states": 5})),
+    ("$.task.n_states", spec(task={"name": "excited_states", "n_states": 2})),
     ("$.tags[0]", spec(tags=[""])),
     ("$.name", spec(name="x" * 201)),
 ]

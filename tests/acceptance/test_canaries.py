@@ -94,9 +94,7 @@ def test_canaries_in_every_string_field_stay_strings(watched: tuple[Server, Path
             assert server.http.get("/api/v1/experiments", params={parameter: canary}).status_code in (200, 400)
         assert server.http.get("/api/v1/experiments", headers={"Prefer": "wait=KANARIE"}).status_code == 200
     # Names, tags and the comment line of an XYZ text may hold anything; they are kept as they came.
-    assert {experiment["name"] for experiment in accepted} >= {
-        text.format(folder=tmp_path)[:200] for text in CANARIES
-    }
+    assert {experiment["name"] for experiment in accepted} >= {text.format(folder=tmp_path)[:200] for text in CANARIES}
     for experiment in accepted:
         assert server.ended(experiment["id"])["status"] == "completed"
     assert not (hooks / "caught").exists(), (hooks / "caught").read_text()

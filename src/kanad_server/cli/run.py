@@ -142,8 +142,11 @@ def _print_result(experiment: Experiment, result: Result) -> None:
     table.add_row("experiment", experiment.id)
     table.add_row("energy", f"{result.energy_hartree:.8f} Eh")
     table.add_row("converged", "yes" if result.converged else "no")
-    for name, value in {**result.components, **result.comparisons}.items():
-        table.add_row(name, f"{value:.8f} Eh")
+    for name, value in result.components.items():
+        table.add_row(name.removesuffix("_hartree").replace("_", " "), f"{value:.8f} Eh")
+    for name, value in result.comparisons.items():
+        if f"{name}_hartree" not in result.components:
+            table.add_row(f"{name}, for comparison", f"{value:.8f} Eh")
     if result.properties is not None and result.properties.dipole_debye is not None:
         norm = sum(value**2 for value in result.properties.dipole_debye) ** 0.5
         table.add_row("dipole", f"{norm:.4f} D")

@@ -13,12 +13,15 @@ from starlette.responses import Response
 
 from kanad_server.errors import BodyTooLarge, Impossible, Malformed, NotJson
 from kanad_solvers.errors import FieldError
+from kanad_solvers.registry import METHODS, TASKS
 
 T = TypeVar("T")
 
 MAX_DEPTH = 64
 """Deeper nesting than any request needs; a reader that recurses must not be led further."""
 MAX_SHOWN = 80
+
+_KNOWN = {"$.method.name": tuple(METHODS), "$.task.name": tuple(TASKS)}
 
 _encode = msgspec.json.Encoder().encode
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
@@ -92,6 +95,10 @@ def _field_error(text: str, body: bytes) -> FieldError:
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", rule, re.DOTALL)
     if unknown:
         return FieldError(f"{path}.{unknown[1][:MAX_SHOWN]}", "unknown field")
+    if path in _KNOWN and rule.startswith("Invalid value"):
+        return FieldError(
+            path, f"must be one of {', '.join(_KNOWN[path])}; got {str(_value_at(path, body))[:MAX_SHOWN]!r}"
+        )
     value = _value_at(path, body)
     if isinstance(value, str | int | float) and "got" not in rule and repr(value) not in rule:
         rule = f"{rule}, got {str(value)[:MAX_SHOWN]!r}" if isinstance(value, str) else f"{rule}, got {value}"
