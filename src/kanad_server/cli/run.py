@@ -58,7 +58,10 @@ async def print_list(url: str, *, status: str | None, limit: int, as_json: bool)
     if as_json:
         print(msgspec.json.encode(items).decode())
         return
-    table = Table("id", "name", "method", "status", "energy / Eh", "created", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", no_wrap=True, min_width=36)  # whole: it is what the other commands take
+    for column in ("name", "method", "status", "energy / Eh", "created"):
+        table.add_column(column)
     for item in items:
         energy = "" if item.energy_hartree is None else f"{item.energy_hartree:.8f}"
         method = str(item.spec.method.__struct_config__.tag)

@@ -3,6 +3,8 @@
 import gc
 import importlib
 
+from kanad_solvers.registry import METHODS
+
 for name in (
     "pyscf.gto",
     "pyscf.scf",
@@ -13,7 +15,9 @@ for name in (
     "rdkit.Chem.rdForceFieldHelpers",
     "kanad_solvers.run",
     "kanad_solvers.prepare",
+    "kanad_solvers.excited",
     "kanad_server.engines.worker",
+    *(entry.module for entry in METHODS.values()),
 ):
     importlib.import_module(name)
 
