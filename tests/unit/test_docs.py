@@ -1,0 +1,81 @@
+"""The docs name what there is: settings, routes, fields, codes; and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from starlette.routing import Mount, Route, WebSocketRoute
+
+from kanad_server import wire
+from kanad_server.app import routes
+from kanad_server.settings import Settings
+from kanad_solvers import result, spec
+from kanad_solvers.registry import METHODS, TASKS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    for field in msgspec.structs.fields(Settings):
+        row = next(line for line in README.splitlines() if f"`KANAD_{field.name.upper()}`" in line)
+        if field.default is not msgspec.NODEFAULT:
+            shown = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+            assert f"`{shown}`" in row
+
+
+def test_every_route_is_described() -> None:
+    for entry in routes():
+        prefix, inner = (entry.path, entry.routes) if isinstance(entry, Mount) else ("", [entry])
+        for route in inner:
+            assert isinstance(route, Route | WebSocketRoute)
+            methods = ["WS"] if isinstance(route, WebSocketRoute) else sorted((route.methods or set()) - {"HEAD"})
+            for method in methods:
+                assert f"`{method} {prefix}{route.path}`" in PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "struct",
+    [
+        wire.Experiment, wire.Percentage, wire.Estimate, wire.ParsedMolecule, wire.System, wire.SlotView,
+        wire.Problem, *get_args(wire.Event), result.Result, result.ElectronicState, result.Orbitals,
+        result.Properties, result.Reference, result.Circuit, result.Provenance, spec.Spec, spec.Molecule,
+        spec.ActiveSpace, spec.Limits, *get_args(spec.Method), *get_args(spec.Task),
+    ],
+    ids=lambda struct: struct.__name__,
+)  # fmt: skip
+def test_every_field_is_named(struct: type[msgspec.Struct]) -> None:
+    missing = [field for field in struct.__struct_fields__ if not re.search(rf"[`\"]{field}[`\"]", PROTOCOL)]
+    assert missing == []
+
+
+def test_every_code_of_a_refusal_is_listed() -> None:
+    codes = set()
+    for source in (ROOT / "src/kanad_server").rglob("*.py"):
+        if source.name != "serve.py":
+            codes |= set(
+                re.findall(
+                    r"(?:Malformed|Forbidden|NotFound|Conflict|BodyTooLarge|NotJson|Impossible|Unavailable)"
+                    r"\(\s*\"(\w+)\"",
+                    source.read_text(),
+                )
+            )
+    assert len(codes) > 10
+    assert {code for code in codes if f"`{code}`" not in PROTOCOL} == set()
+
+
+def test_every_method_and_task_is_in_the_readme() -> None:
+    for name in (*METHODS, *TASKS):
+        assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
