@@ -27,6 +27,10 @@ MAX_DETERMINANTS_VQE = 2_000_000
 MAX_BASIS_FUNCTIONS = 2_000
 MAX_BASIS_FUNCTIONS_CORRELATED = 400
 """The integral transformation keeps N^4/8 numbers in memory."""
+SUBSPACE_VECTORS = 60
+"""Vectors over an SQD subspace that an attempt may have in its address space; 30 of them were seen resident."""
+SUBSPACE_S = 6e-6
+"""Seconds for each determinant of a subspace, batch and iteration (N2, 10 electrons in 16 orbitals)."""
 WORKER_MB = 100.0
 BYTES = 8
 MB = 2**20
@@ -77,12 +81,23 @@ def estimate(spec: Spec, parsed: Parsed) -> Estimate:
     if limit is not None:
         fitting_mb += BYTES * vectors * min(count, 10**18) / MB
         seconds += per_determinant * min(count, 10**18)
-    else:
-        seconds += 30.0
+    if isinstance(spec.method, SampleBasedDiagonalization):
+        size = _subspace(spec.method, orbitals, alpha, beta)
+        subspace_mb = BYTES * SUBSPACE_VECTORS * spec.method.n_states * size / MB
+        seconds += SUBSPACE_S * size * spec.method.n_batches * spec.method.max_iterations
+        if reason is None and fitting_mb + subspace_mb > spec.limits.memory_mb > fitting_mb:
+            reason = f"subspaces of up to {size} determinants need about {subspace_mb:.0f} MB"
+        fitting_mb += subspace_mb
     return _priced(
         spec, functions, fitting_mb, seconds, reason=reason, count=count, orbitals=orbitals,
         electrons=(alpha, beta), limit=limit, vectors=vectors,
     )  # fmt: skip
+
+
+def _subspace(method: SampleBasedDiagonalization, orbitals: int, alpha: int, beta: int) -> int:
+    """The most determinants that one batch can span; equal numbers of both spins share their strings."""
+    strings = method.samples_per_batch * (2 if alpha == beta else 1)
+    return min(strings, math.comb(orbitals, alpha)) * min(strings, math.comb(orbitals, beta))
 
 
 def _demand(spec: Spec) -> tuple[int | None, int, float]:
@@ -116,6 +131,9 @@ def _priced(
     suggestion = None
     if reason is not None:
         suggestion = "take a smaller basis"
+        if reason.startswith("subspaces"):
+            suggestion = "take fewer samples_per_batch or n_states, or raise limits.memory_mb"
+            limit = None
         if orbitals is not None and limit is not None:
             affordable = min(limit, int(spec.limits.memory_mb * MB / 2 / BYTES / vectors))
             suggestion = _smaller_window(orbitals, electrons, affordable) or suggestion

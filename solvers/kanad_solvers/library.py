@@ -24,13 +24,19 @@ class LibraryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    formula: str
     source: str
     geometry: Coordinates
     aliases: tuple[str, ...] = ()
     charge: int = 0
     multiplicity: int = 1
     parameters: dict[str, float] = {}
+
+    @property
+    def formula(self) -> str:
+        """In Hill order, as `molecule.parse` gives it."""
+        from kanad_solvers.molecule import formula
+
+        return formula(list(self.geometry.symbols))
 
 
 def get(name: str) -> LibraryEntry:
@@ -95,7 +101,7 @@ def _at(*nuclei: tuple[str, Vector]) -> Coordinates:
 
 def _diatomic(name: str, title: str, a: str, b: str, r: float, multiplicity: int = 1) -> LibraryEntry:
     return LibraryEntry(
-        name=name, title=title, formula=name if name not in ("HCl", "OH") else {"HCl": "ClH", "OH": "HO"}[name],
+        name=name, title=title,
         source=_HUBER, multiplicity=multiplicity, parameters={"r(0,1)": r},
         geometry=_at((a, (0.0, 0.0, 0.0)), (b, (0.0, 0.0, r))),
     )  # fmt: skip
@@ -106,9 +112,8 @@ def _bent(
 ) -> LibraryEntry:
     half = math.radians(angle) / 2
     y, z = r * math.sin(half), r * math.cos(half)
-    formula = {"SO2": "O2S"}.get(name, name)
     return LibraryEntry(
-        name=name, title=title, formula=formula, source=_CCCBDB, aliases=aliases,
+        name=name, title=title, source=_CCCBDB, aliases=aliases,
         parameters={"r(0,1)": r, "r(0,2)": r, "a(1,0,2)": angle},
         geometry=_at((middle, (0.0, 0.0, 0.0)), (end, (0.0, y, z)), (end, (0.0, -y, z))),
     )  # fmt: skip
@@ -118,9 +123,8 @@ def _linear(
     name: str, title: str, symbols: tuple[str, ...], bonds: tuple[float, ...], aliases: tuple[str, ...] = ()
 ) -> LibraryEntry:
     places = [sum(bonds[:index]) for index in range(len(symbols))]
-    formula = {"HCN": "CHN"}.get(name, name)
     return LibraryEntry(
-        name=name, title=title, formula=formula, source=_CCCBDB, aliases=aliases,
+        name=name, title=title, source=_CCCBDB, aliases=aliases,
         parameters={f"r({index},{index + 1})": bond for index, bond in enumerate(bonds)},
         geometry=_at(*((symbol, (0.0, 0.0, z)) for symbol, z in zip(symbols, places, strict=True))),
     )  # fmt: skip
@@ -134,7 +138,7 @@ def _pyramid(
     height = -math.sqrt(r**2 - radius**2)
     turns = [2 * math.pi * k / 3 for k in range(3)]
     return LibraryEntry(
-        name=name, title=title, formula="H3N", source=_CCCBDB, aliases=aliases,
+        name=name, title=title, source=_CCCBDB, aliases=aliases,
         parameters={"r(0,1)": r, "r(0,2)": r, "r(0,3)": r, "a(1,0,2)": angle},
         geometry=_at(
             (top, (0.0, 0.0, 0.0)),
@@ -148,7 +152,7 @@ def _methane() -> LibraryEntry:
     edge = r / math.sqrt(3)
     corners = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
     return LibraryEntry(
-        name="CH4", title="methane", formula="CH4", source=_CCCBDB,
+        name="CH4", title="methane", source=_CCCBDB,
         parameters={f"r(0,{index})": r for index in range(1, 5)},
         geometry=_at(("C", (0.0, 0.0, 0.0)), *(("H", (edge * x, edge * y, edge * z)) for x, y, z in corners)),
     )  # fmt: skip
@@ -162,7 +166,7 @@ def _planar(
     x, y, length = bond
     side, back = r * math.sin(math.radians(angle)), r * math.cos(math.radians(angle))
     return LibraryEntry(
-        name=name, title=title, formula=name, source=_CCCBDB, aliases=aliases,
+        name=name, title=title, source=_CCCBDB, aliases=aliases,
         parameters={"r(0,1)": length, "r(0,2)": r, "r(0,3)": r, "a(1,0,2)": angle},
         geometry=_at(
             (x, (0.0, 0.0, 0.0)), (y, (0.0, 0.0, length)), (end, (0.0, side, back)), (end, (0.0, -side, back))
@@ -174,7 +178,7 @@ def _ethylene() -> LibraryEntry:
     cc, ch, angle = 1.339, 1.086, 121.2
     side, back = ch * math.sin(math.radians(angle)), ch * math.cos(math.radians(angle))
     return LibraryEntry(
-        name="C2H4", title="ethylene", formula="C2H4", source=_CCCBDB, aliases=("ethene",),
+        name="C2H4", title="ethylene", source=_CCCBDB, aliases=("ethene",),
         parameters={"r(0,1)": cc, "r(0,2)": ch, "a(1,0,2)": angle},
         geometry=_at(
             ("C", (0.0, 0.0, 0.0)), ("C", (0.0, 0.0, cc)),

@@ -44,7 +44,7 @@ class ScriptedSlot:
         try:
             for step in range(1, self._steps + 1):
                 hear(Convergence(series="scripted", iteration=step, energy_hartree=-1.0))
-            waits = [asyncio.ensure_future(event.wait()) for event in (self.let_go, self._cancelled)]
+            waits = [asyncio.create_task(event.wait(), name="scripted") for event in (self.let_go, self._cancelled)]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:

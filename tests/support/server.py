@@ -56,12 +56,12 @@ class Server:
         self._environment = environment or {}
         self.start()
 
-    def start(self) -> None:
+    def start(self, port: int = 0) -> None:
         """Start it (again), on the same data directory."""
         self._log = (self.folder / "log").open("ab")
         started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kanad_server", "serve", "--port", "0", "--data-dir", str(self.data),
+            [sys.executable, "-m", "kanad_server", "serve", "--port", str(port), "--data-dir", str(self.data),
              "--enable-probe", *self._options],
             stdout=subprocess.PIPE,
             stderr=self._log,
