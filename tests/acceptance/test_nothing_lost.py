@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -266,9 +269,6 @@ def test_sigterm_with_open_sockets_ends_in_time_and_leaves_no_orphan(start_serve
 
 
 def test_a_second_server_on_the_same_data_is_refused(start_server: StartServer) -> None:
-    import subprocess
-    import sys
-
     server = start_server("--slots", "1")
     second = subprocess.run(
         [sys.executable, "-m", "kanad_server", "serve", "--port", "0", "--data-dir", str(server.data)],
@@ -282,6 +282,21 @@ def test_a_second_server_on_the_same_data_is_refused(start_server: StartServer) 
     assert "another kanad-server uses the data directory" in second.stderr
     assert len(second.stderr.strip().splitlines()) == 1
     assert server.http.get("/health/ready").status_code == 200
+
+
+def test_a_file_that_is_no_database_stops_the_start_and_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "kanad.sqlite").write_text("these are the only notes of a year's work, and no database " * 20)
+    before = (tmp_path / "kanad.sqlite").read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "kanad_server", "serve", "--port", "0", "--data-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be used as a database" in done.stderr
+    assert (tmp_path / "kanad.sqlite").read_bytes() == before
 
 
 def test_a_failed_experiment_can_be_retried_and_a_completed_one_cannot(server: Server) -> None:

@@ -126,11 +126,15 @@ class SqliteStore:
     async def _connect(self) -> aiosqlite.Connection:
         # IMMEDIATE: the write lock is taken at the first change, so that a commit never fails half-way for it.
         connection = await aiosqlite.connect(self._path, isolation_level="IMMEDIATE")
-        connection.row_factory = sqlite3.Row
-        await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute("PRAGMA foreign_keys = ON")
-        await connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.row_factory = sqlite3.Row
+            await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute("PRAGMA foreign_keys = ON")
+            await connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            await connection.close()  # its thread would keep the process from ending
+            raise
         return connection
 
     async def _migrate(self) -> None:
