@@ -35,8 +35,6 @@ def main() -> None:
         app()
     except (KanadError, ClientError) as error:
         print(f"kanad: {error}", file=sys.stderr)
-        for field in getattr(getattr(error, "problem", None), "errors", ()):
-            print(f"  {field.path}: {field.message}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
