@@ -18,6 +18,7 @@ from kanad_solvers.run import Watch
 from kanad_solvers.spec import ActiveSpace, Spec
 
 BYTES_PER_MB = 1e6
+PURE_SPIN = 0.1  # largest deviation of S^2 from that of a pure spin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +158,14 @@ def correlated_properties(window: Window, rdm1: tuple[Array, Array], label: str,
     return properties.from_density(
         window.field.mol, total, None if unpolarised else spin, window.field.get_ovlp(), label, gradient
     )
+
+
+def other_spin(window: Window, s_squared: float) -> str | None:
+    """What to say where the lowest state has not the spin of the multiplicity asked for."""
+    half = (window.nelec[0] - window.nelec[1]) / 2
+    if abs(s_squared - half * (half + 1)) <= PURE_SPIN:
+        return None
+    return f"the lowest state has S^2 = {s_squared:.3f}, not that of the multiplicity asked for"
 
 
 def active_dipole(window: Window) -> Array:

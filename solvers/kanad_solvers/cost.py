@@ -77,7 +77,7 @@ def estimate(spec: Spec, parsed: Parsed) -> Estimate:
     reason = _too_many_functions(functions, MAX_BASIS_FUNCTIONS_CORRELATED)
     if reason is None and limit is not None and count > limit:
         reason = f"{count} determinants ({alpha}+{beta} electrons in {orbitals} orbitals); the limit is {limit}"
-    fitting_mb, seconds = correlated_mb, scf_s
+    fitting_mb, seconds, suggestion = correlated_mb, scf_s, None
     if limit is not None:
         fitting_mb += BYTES * vectors * min(count, 10**18) / MB
         seconds += per_determinant * min(count, 10**18)
@@ -87,10 +87,11 @@ def estimate(spec: Spec, parsed: Parsed) -> Estimate:
         seconds += SUBSPACE_S * size * spec.method.n_batches * spec.method.max_iterations
         if reason is None and fitting_mb + subspace_mb > spec.limits.memory_mb > fitting_mb:
             reason = f"subspaces of up to {size} determinants need about {subspace_mb:.0f} MB"
+            suggestion = "take fewer samples_per_batch or n_states, or raise limits.memory_mb"
         fitting_mb += subspace_mb
     return _priced(
         spec, functions, fitting_mb, seconds, reason=reason, count=count, orbitals=orbitals,
-        electrons=(alpha, beta), limit=limit, vectors=vectors,
+        electrons=(alpha, beta), limit=limit, vectors=vectors, suggestion=suggestion,
     )  # fmt: skip
 
 
@@ -124,16 +125,12 @@ def _too_many_functions(functions: int, limit: int = MAX_BASIS_FUNCTIONS) -> str
 def _priced(
     spec: Spec, functions: int, memory_mb: float, seconds: float, *, reason: str | None,
     count: int | None = None, orbitals: int | None = None, electrons: tuple[int, int] = (0, 0),
-    limit: int | None = None, vectors: int = 0,
+    limit: int | None = None, vectors: int = 0, suggestion: str | None = None,
 ) -> Estimate:  # fmt: skip
     if reason is None and memory_mb > spec.limits.memory_mb:
         reason = f"about {memory_mb:.0f} MB are needed; limits.memory_mb is {spec.limits.memory_mb}"
-    suggestion = None
-    if reason is not None:
+    if reason is not None and suggestion is None:
         suggestion = "take a smaller basis"
-        if reason.startswith("subspaces"):
-            suggestion = "take fewer samples_per_batch or n_states, or raise limits.memory_mb"
-            limit = None
         if orbitals is not None and limit is not None:
             affordable = min(limit, int(spec.limits.memory_mb * MB / 2 / BYTES / vectors))
             suggestion = _smaller_window(orbitals, electrons, affordable) or suggestion

@@ -21,7 +21,7 @@ from kanad_solvers import active_space, mean_field, mole, properties
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import InvalidSpec, TooLarge
 from kanad_solvers.numerical_gradient import numerical_gradient
-from kanad_solvers.properties import DEGENERATE_HARTREE, EV_PER_HARTREE, Array
+from kanad_solvers.properties import DEGENERATE_HARTREE, Array
 from kanad_solvers.result import ElectronicState, Result
 from kanad_solvers.run import Watch
 from kanad_solvers.spec import ExcitedStates, FullCI, Spec
@@ -35,7 +35,6 @@ WHOLE_DETERMINANTS = 500  # up to here a dense matrix is as fast as Davidson and
 GUESS_DETERMINANTS = 400
 ENERGY_TOLERANCE = 1e-10  # hartree, change per cycle; residuals of 1e-5 go with it, so errors stay below 1e-9
 MAX_CYCLES = 200
-PURE_SPIN = 0.1  # largest deviation of S^2 from that of the spin asked for
 MAX_ROUNDS = 4
 WIDE_ORBITALS = 64  # PySCF packs strings of its small Hamiltonian into 64 bits
 INDEPENDENT = 1e-3  # norm of what is left of a start vector; antisymmetric ones vanish
@@ -133,9 +132,9 @@ def _result(
     energy = float(ground.energies[0])
     if not (ground.converged and above.converged):
         watch.warn("not every root met the convergence tolerance; energies are upper bounds")
-    half = (window.nelec[0] - window.nelec[1]) / 2
-    if abs(ground.s_squared[0] - half * (half + 1)) > PURE_SPIN:
-        watch.warn(f"the lowest state has S^2 = {ground.s_squared[0]:.3f}, not that of the multiplicity asked for")
+    sentence = active_space.other_spin(window, ground.s_squared[0])
+    if sentence is not None:
+        watch.warn(sentence)
     rdm1 = direct_spin1.make_rdm1s(ground.vectors[0], window.norb, ground.nelec)
     return Result(
         energy_hartree=energy,
@@ -155,27 +154,18 @@ def _result(
 def electronic_states(window: Window, ground: Roots, above: Roots) -> tuple[ElectronicState, ...]:
     """The ground state and those above it, with dipole transitions from the ground state (length gauge)."""
     dipole = active_space.active_dipole(window)
-    floor = float(ground.energies[0])
-    states = [
-        ElectronicState(index=0, energy_hartree=floor, excitation_ev=0.0, **properties.spin_fields(ground.s_squared[0]))
-    ]
-    for index, vector in enumerate(above.vectors):
-        moment = np.zeros(3)
-        if above.nelec == ground.nelec:
-            density = direct_spin1.trans_rdm1(ground.vectors[0], vector, window.norb, ground.nelec)
-            moment = np.einsum("xpq,pq->x", dipole, density)
-        excitation = float(above.energies[index]) - floor
-        states.append(
-            ElectronicState(
-                index=index + 1,
-                energy_hartree=float(above.energies[index]),
-                excitation_ev=excitation * EV_PER_HARTREE,
-                oscillator_strength=properties.oscillator_strength(excitation, moment),
-                transition_dipole_au=properties.vector(moment),
-                **properties.spin_fields(above.s_squared[index]),
-            )
-        )
-    return tuple(states)
+
+    def moment(vector: Array) -> Array:
+        if above.nelec != ground.nelec:
+            return np.zeros(3)
+        density = direct_spin1.trans_rdm1(ground.vectors[0], vector, window.norb, ground.nelec)
+        return np.asarray(np.einsum("xpq,pq->x", dipole, density))
+
+    return properties.electronic_states(
+        [ground.energies[0], *above.energies],
+        [ground.s_squared[0], *above.s_squared],
+        map(moment, above.vectors),
+    )
 
 
 # Roots
@@ -224,7 +214,7 @@ def _of_spin(roots: Roots, spin: Wanted) -> Roots:
     if spin == "any":
         return roots
     target = 0.0 if spin == "singlet" else 2.0
-    return roots.part(np.flatnonzero(np.abs(roots.s_squared - target) < PURE_SPIN))
+    return roots.part(np.flatnonzero(np.abs(roots.s_squared - target) < active_space.PURE_SPIN))
 
 
 class _Space:

@@ -6,12 +6,13 @@ in the time of a solve.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kanad_solvers.result import BondOrder, Orbitals, Properties, Vector
+from kanad_solvers.result import BondOrder, ElectronicState, Orbitals, Properties, Vector
 
 Array = NDArray[np.float64]
 
@@ -147,6 +148,33 @@ def determinant_s_squared(mo_coeff: Any, mo_occ: Any, overlap: Array) -> float:
 def oscillator_strength(excitation_hartree: float, moment: Array) -> float:
     """f = 2/3 dE |<0|r|n>|^2, length gauge; the moment is a vector of shape (3,) in atomic units."""
     return float(2 / 3 * excitation_hartree * np.sum(np.asarray(moment) ** 2))
+
+
+def electronic_states(
+    energies: Sequence[float] | Array, s_squared: Sequence[float] | Array, moments: Iterable[Array]
+) -> tuple[ElectronicState, ...]:
+    """The ground state and those above it, with dipole transitions from the ground state (length gauge).
+
+    Args:
+        energies: total energies, the ground state first, shape (n,), hartree.
+        s_squared: <S^2> of each, shape (n,).
+        moments: transition dipoles from the ground state to each state above it, n - 1 of shape (3,), atomic units.
+    """
+    floor = float(energies[0])
+    states = [ElectronicState(index=0, energy_hartree=floor, excitation_ev=0.0, **spin_fields(s_squared[0]))]
+    for index, moment in enumerate(moments, 1):
+        excitation = float(energies[index]) - floor
+        states.append(
+            ElectronicState(
+                index=index,
+                energy_hartree=float(energies[index]),
+                excitation_ev=excitation * EV_PER_HARTREE,
+                oscillator_strength=oscillator_strength(excitation, moment),
+                transition_dipole_au=vector(moment),
+                **spin_fields(s_squared[index]),
+            )
+        )
+    return tuple(states)
 
 
 def spin_fields(s_squared: float) -> SpinFields:

@@ -14,7 +14,7 @@ from kanad_solvers import active_space, amplitudes, full_ci, mean_field, mole, p
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import InvalidSpec, TooLarge
 from kanad_solvers.numerical_gradient import numerical_gradient
-from kanad_solvers.properties import EV_PER_HARTREE, Array
+from kanad_solvers.properties import Array
 from kanad_solvers.result import Circuit, ElectronicState, Result
 from kanad_solvers.run import Watch
 from kanad_solvers.sampling import Samples, Strings
@@ -28,7 +28,6 @@ CARRIED_AMPLITUDE = 1e-4  # strings of the best state with a larger amplitude st
 ENERGY_STABLE = 1e-8  # hartree
 OCCUPANCIES_STABLE = 1e-5
 VECTORS_HELD = 32  # CI matrices that Davidson's method keeps
-PURE_SPIN = 0.1  # largest deviation of S^2 from that of the multiplicity asked for
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
@@ -60,6 +59,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     gradient = numerical_gradient(solve, spec, molecule, watch)
     rdm1 = space.rdm1(best.vectors[0])
     energy = states[0].energy_hartree
+    sentence = active_space.other_spin(window, states[0].s_squared or 0.0)
     return Result(
         energy_hartree=energy,
         converged=search.converged and best.converged and bool(window.field.converged),
@@ -70,7 +70,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
         properties=active_space.correlated_properties(window, rdm1, "sqd", gradient),
         comparisons=vqe.compare(window, "any", watch),
         circuit=circuit,
-        warnings=_other_spin(window, states[0]),
+        warnings=() if sentence is None else (sentence,),
     )
 
 
@@ -110,14 +110,6 @@ def _sample(spec: Spec, window: Window, rng: np.random.Generator, watch: Watch) 
         vector = ansatz.state(amplitudes.ccsd_angles(window, ansatz, watch), watch.check)
         samples = sampling.from_state(vector.reshape(ansatz.shape), ansatz.strings, window.norb, method.n_samples, rng)
     return sampling.with_noise(samples, method.n_samples, method.noise, rng), circuit
-
-
-def _other_spin(window: Window, ground: ElectronicState) -> tuple[str, ...]:
-    half = (window.nelec[0] - window.nelec[1]) / 2
-    found = ground.s_squared or 0.0
-    if abs(found - half * (half + 1)) <= PURE_SPIN:
-        return ()
-    return (f"the lowest state has S^2 = {found:.3f}, not that of the multiplicity asked for",)
 
 
 class _Search:
@@ -239,25 +231,5 @@ def _states(space: Subspace, best: Solution) -> tuple[ElectronicState, ...]:
     """Every state with its S^2 and its dipole transition from the ground state (length gauge)."""
     dipole = active_space.active_dipole(space.window)
     energies, vectors, spins = full_ci.purify(best.energies, best.vectors, space.apply_s_squared)
-    states = [
-        ElectronicState(
-            index=0,
-            energy_hartree=float(energies[0]),
-            excitation_ev=0.0,
-            **properties.spin_fields(spins[0]),
-        )
-    ]
-    for index in range(1, len(vectors)):
-        moment = np.einsum("xpq,pq->x", dipole, space.transition(vectors[0], vectors[index]))
-        excitation = float(energies[index] - energies[0])
-        states.append(
-            ElectronicState(
-                index=index,
-                energy_hartree=float(energies[index]),
-                excitation_ev=excitation * EV_PER_HARTREE,
-                oscillator_strength=properties.oscillator_strength(excitation, moment),
-                transition_dipole_au=properties.vector(moment),
-                **properties.spin_fields(spins[index]),
-            )
-        )
-    return tuple(states)
+    moments = (np.einsum("xpq,pq->x", dipole, space.transition(vectors[0], vector)) for vector in vectors[1:])
+    return properties.electronic_states(energies, spins, moments)
