@@ -5,14 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-slow check format bench clean
+.PHONY: help run test test-slow check format bench bench-solvers bench-cost accuracy clean
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
 	@echo "make test   set everything up and run the tests (at most 10 minutes on 2 cores)"
 	@echo "make test-slow   the tests that take longer"
 	@echo "make check  ruff and mypy"
-	@echo "make bench  print the benchmark table"
+	@echo "make bench  print the benchmark table of the server"
+	@echo "make bench-solvers, bench-cost   those of the solvers and of their price"
+	@echo "make accuracy   print the table of docs/accuracy.md"
 
 run: $(VENV)/installed
 	@exec $(BIN)/kanad serve
@@ -34,7 +36,15 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench/server.py
+
+bench-solvers: $(VENV)/installed-dev
 	$(BIN)/python bench/solvers.py
+
+bench-cost: $(VENV)/installed-dev
+	$(BIN)/python bench/cost.py
+
+accuracy: $(VENV)/installed-dev
+	$(BIN)/python bench/accuracy.py --slow
 
 clean:
 	rm -rf $(VENV)

@@ -7,10 +7,11 @@ from math import comb
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyscf import ao2mo
 from pyscf.data.elements import chemcore
 
-from kanad_solvers import mean_field, properties
+from kanad_solvers import properties, self_consistent, symmetry
 from kanad_solvers.errors import InvalidSpec
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Properties
@@ -18,6 +19,7 @@ from kanad_solvers.run import Watch
 from kanad_solvers.spec import ActiveSpace, Spec
 
 BYTES_PER_MB = 1e6
+LEAST_SYMMETRIC_DETERMINANTS = 100  # below, finding the point group takes longer than it saves
 PURE_SPIN = 0.1  # largest deviation of S^2 from that of a pure spin
 
 
@@ -33,8 +35,9 @@ class Window:
         h1: one-body Hamiltonian with the mean field of the core, shape (norb, norb), hartree.
         eri: (pq|rs), p >= q and r >= s packed, shape (npair, npair), hartree.
         core_energy: energy of the core and of the nuclei, hartree.
-        core: coefficients of the core, shape (nao, ncore).
-        active: coefficients of the window, shape (nao, norb).
+        orbitals: coefficients of all orbitals, core first, then the window, shape (nao, nmo).
+        orbsym: irreducible representations of the active orbitals (PySCF's ids, which multiply by XOR), shape
+            (norb,); None where there is no symmetry.
     """
 
     field: Any
@@ -44,8 +47,18 @@ class Window:
     h1: Array
     eri: Array
     core_energy: float
-    core: Array
-    active: Array
+    orbitals: Array
+    orbsym: NDArray[np.intp] | None = None
+
+    @property
+    def core(self) -> Array:
+        """Coefficients of the core, shape (nao, ncore)."""
+        return self.orbitals[:, : self.ncore]
+
+    @property
+    def active(self) -> Array:
+        """Coefficients of the window, shape (nao, norb)."""
+        return self.orbitals[:, self.ncore : self.ncore + self.norb]
 
     @property
     def determinants(self) -> int:
@@ -65,18 +78,70 @@ def reference_window(spec: Spec, mol: Any, watch: Watch) -> Window:
         InvalidSpec: the window does not fit the molecule.
         NotConverged: the reference gave no finite energy.
     """
-    field = mean_field.converge(mol, spec, watch, "rohf" if mol.spin else "rhf")
+    field = self_consistent.converge(mol, spec, watch, "rohf" if mol.spin else "rhf")
     watch.check()
-    return window(field, spec.active_space)
+    made = window(field, spec.active_space)
+    watch.keep_orbitals(field, made)
+    return made
 
 
 def window(field: Any, choice: ActiveSpace | None) -> Window:
     """The window that `choice` asks for, on the orbitals of a finished RHF or ROHF field."""
-    mol = field.mol
+    if choice is not None and choice.avas is not None:
+        return _avas(field, choice.avas)
     # Highest occupation first: ROHF sorts by energy, which may mix singly and doubly occupied orbitals.
     order = np.argsort(-field.mo_occ, kind="stable")
-    orbitals = np.asarray(field.mo_coeff)[:, order]
-    ncore, norb, nelec = _sizes(mol, orbitals.shape[1], choice)
+    orbitals, energies = np.asarray(field.mo_coeff)[:, order], np.asarray(field.mo_energy)[order]
+    ncore, norb, nelec = _sizes(field.mol, orbitals.shape[1], choice)
+    irreps = None
+    worth_it = comb(norb, nelec[0]) * comb(norb, nelec[1]) > LEAST_SYMMETRIC_DETERMINANTS
+    if worth_it and _keeps_shells(energies, field.mo_occ[order], ncore, norb):
+        adapted = symmetry.adapt(field.mol, orbitals, energies, field.get_ovlp())
+        if adapted is not None:
+            orbitals, irreps = adapted
+    return _over(field, orbitals, ncore, norb, nelec, irreps)
+
+
+def _keeps_shells(energies: Array, occupations: Array, ncore: int, norb: int) -> bool:
+    """Whether no degenerate set is cut by an edge of the window or by a step of occupation: turning it is then free."""
+    edges = {ncore, ncore + norb, *(np.flatnonzero(np.diff(occupations)) + 1).tolist()}
+    return all(
+        not 0 < edge < len(energies) or abs(energies[edge] - energies[edge - 1]) > symmetry.DEGENERATE_HARTREE
+        for edge in edges
+    )
+
+
+def on_orbitals(window: Window, orbitals: Array) -> Window:
+    """The same window over other orthonormal orbitals, shape (nao, nmo), core first."""
+    return _over(window.field, orbitals, window.ncore, window.norb, window.nelec, None)
+
+
+def _avas(field: Any, labels: tuple[str, ...]) -> Window:
+    """The window of orbitals that overlap with the named atomic ones.
+
+    Raises:
+        InvalidSpec: no atomic orbital has such a label, or nothing is left to correlate.
+    """
+    from pyscf.mcscf import avas
+
+    mol = field.mol
+    try:
+        norb, electrons, orbitals = avas.avas(field, list(labels), canonicalize=True, verbose=0)
+    except (IndexError, ValueError, RuntimeError) as error:
+        raise InvalidSpec.at("$.active_space.avas", f"no orbitals could be chosen by {', '.join(labels)}") from error
+    electrons = round(float(electrons))
+    alpha, beta = (electrons + mol.spin) // 2, (electrons - mol.spin) // 2
+    if not 0 <= beta <= alpha <= norb or electrons < 1 or (mol.nelectron - electrons) % 2:
+        raise InvalidSpec.at(
+            "$.active_space.avas", f"{', '.join(labels)} gives {electrons} electrons in {norb} orbitals; name others"
+        )
+    return _over(field, np.asarray(orbitals), (mol.nelectron - electrons) // 2, int(norb), (alpha, beta), None)
+
+
+def _over(
+    field: Any, orbitals: Array, ncore: int, norb: int, nelec: tuple[int, int], irreps: NDArray[np.intp] | None
+) -> Window:
+    """A window with its integrals."""
     core, active = orbitals[:, :ncore], orbitals[:, ncore : ncore + norb]
     one_body = field.get_hcore()
     density = 2 * core @ core.T
@@ -90,8 +155,8 @@ def window(field: Any, choice: ActiveSpace | None) -> Window:
         h1=active.T @ (one_body + repulsion) @ active,
         eri=_two_body(field, active),
         core_energy=core_energy,
-        core=core,
-        active=active,
+        orbitals=orbitals,
+        orbsym=None if irreps is None else irreps[ncore : ncore + norb],
     )
 
 

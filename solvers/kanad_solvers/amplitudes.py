@@ -56,11 +56,7 @@ def ccsd_angles(window: Window, ansatz: Ansatz, watch: Watch) -> Array:
     """
     if max(window.nelec) == window.norb or sum(window.nelec) < 2:
         return mp2_angles(window, ansatz)  # no empty orbital, or no pair: CCSD has nothing to solve
-    solver = _coupled_cluster(window)
-    solver.verbose = 0
-    solver.max_cycle = CCSD_CYCLES
-    solver.callback = lambda _: watch.check()
-    solver.kernel()
+    solver = _solved(window, watch)
     if not solver.converged:
         watch.info("CCSD did not converge; first-order amplitudes are used instead")
         return mp2_angles(window, ansatz)
@@ -75,12 +71,31 @@ def ccsd_angles(window: Window, ansatz: Ansatz, watch: Watch) -> Array:
     return angles
 
 
+def ccsd(window: Window, watch: Watch) -> tuple[Any, Any]:
+    """CCSD amplitudes t1 and t2 over the window: arrays for closed shells, tuples by spin otherwise.
+
+    Where CCSD does not converge they are the last ones: a circuit may start from anything.
+    """
+    solver = _solved(window, watch)
+    if not solver.converged:
+        watch.info("CCSD did not converge; its last amplitudes are used")
+    return solver.t1, solver.t2
+
+
+def _solved(window: Window, watch: Watch) -> Any:
+    """PySCF's CCSD of the window, iterated."""
+    solver = _coupled_cluster(window)
+    solver.verbose = 0
+    solver.max_cycle = CCSD_CYCLES
+    solver.callback = lambda _: watch.check()
+    solver.kernel()
+    return solver
+
+
 def _coupled_cluster(window: Window) -> Any:
     """PySCF's CCSD of the window: restricted for closed shells, unrestricted otherwise."""
     field = window.field
-    orbitals = np.hstack((window.core, window.active))
-    rest = np.asarray(field.mo_coeff)[:, np.argsort(-field.mo_occ, kind="stable")][:, orbitals.shape[1] :]
-    orbitals = np.hstack((orbitals, rest))
+    orbitals = window.orbitals
     frozen = [*range(window.ncore), *range(window.ncore + window.norb, orbitals.shape[1])] or None
     number = [window.ncore + n for n in window.nelec]
     occupied = [np.where(np.arange(orbitals.shape[1]) < n, 1.0, 0.0) for n in number]

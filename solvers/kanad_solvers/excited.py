@@ -1,4 +1,4 @@
-"""Excited states on Hartree-Fock: configuration interaction singles and time-dependent Hartree-Fock."""
+"""Excited states by linear response: CIS and TDHF on Hartree-Fock, TDA and TDDFT on Kohn-Sham."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyscf import tdscf
+from pyscf import tdscf  # noqa: F401  # gives the fields their TDA, TDHF and TDDFT
 
-from kanad_solvers import mean_field, mole, properties
+from kanad_solvers import fields, mean_field, mole, properties, pyscf_log, self_consistent
 from kanad_solvers.errors import InvalidSpec, NotConverged
 from kanad_solvers.properties import EV_PER_HARTREE, Array
 from kanad_solvers.result import ElectronicState, Result
@@ -44,7 +44,7 @@ class Root:
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
-    """The ground state by Hartree-Fock and `task.n_states` states above it (CIS with `tda`, else TDHF).
+    """The ground state and `task.n_states` states above it: CIS or TDA with `tda`, else TDHF or TDDFT.
 
     Raises:
         InvalidSpec: there are fewer single excitations, or the reference is ROHF.
@@ -52,10 +52,10 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     """
     assert isinstance(spec.task, ExcitedStates)
     last = 2
-    field = mean_field.converge(mole.build(spec, molecule), spec, watch)
-    watch.stage(0, last, "HF reference computed", field.e_tot)
+    field = self_consistent.converge(mole.build(spec, molecule), spec, watch)
+    watch.stage(0, last, "Reference computed", field.e_tot)
     roots = _roots(field, spec.task, watch)
-    watch.stage(1, last, "CIS solved" if spec.task.tda else "TDHF solved", field.e_tot)
+    watch.stage(1, last, f"{_title(field, spec.task)} solved", field.e_tot)
     states = _states(field, roots)
     for state in states:
         watch.state(state)
@@ -69,13 +69,20 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
         states=states,
         orbitals=ground.orbitals,
         properties=ground.properties,
-        comparisons={"hf": ground.energy_hartree},
     )
+
+
+def _title(field: Any, task: ExcitedStates) -> str:
+    """The field's name for the method."""
+    on_kohn_sham = hasattr(field, "xc")
+    if task.tda:
+        return "TDA" if on_kohn_sham else "CIS"
+    return "TDDFT" if on_kohn_sham else "TDHF"
 
 
 def _roots(field: Any, task: ExcitedStates, watch: Watch) -> list[Root]:
     """The wanted excitations, lowest first."""
-    kind = mean_field.kind_of(field)
+    kind = fields.kind_of(field)
     if kind == "rohf":
         raise InvalidSpec.at("$.method.reference", "excited states need rhf or uhf (auto), got rohf")
     if kind == "uhf":
@@ -105,7 +112,7 @@ def _judge(roots: list[Root], task: ExcitedStates, watch: Watch) -> None:
     if not all(root.converged for root in roots):
         watch.warn("not every excited state met the convergence tolerance")
     if roots[0].energy < 0:
-        watch.warn("a state lies below the Hartree-Fock solution, which is thus unstable: try reference uhf")
+        watch.warn("a state lies below the ground-state solution, which is thus unstable: try reference uhf")
 
 
 def _solve(solver: Any, task: ExcitedStates, available: int, watch: Watch) -> None:
@@ -120,7 +127,8 @@ def _solve(solver: Any, task: ExcitedStates, available: int, watch: Watch) -> No
     solver.nstates = min(available, wanted + max(LEAST_EXTRA_ROOTS, wanted))
     solver.max_cycle = MAX_CYCLES
     solver.positive_eig_threshold = LOWEST_ROOT
-    solver.verbose = 0
+    series = _title(solver._scf, task).lower()
+    pyscf_log.listen(solver, pyscf_log.davidson(watch, series, float(solver._scf.e_tot)))
     product, diagonal = solver.gen_vind(solver._scf)
     solver.gen_vind = lambda _=None: (_watched(product, watch), diagonal)
     try:
@@ -141,12 +149,12 @@ def _watched(product: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any
 
 def _restricted(field: Any, task: ExcitedStates, singlet: bool, watch: Watch) -> list[Root]:
     """Singlet or triplet excitations of an RHF field."""
-    solver = (tdscf.rhf.TDA if task.tda else tdscf.rhf.TDHF)(field)
+    solver = field.TDA() if task.tda else field.TDDFT() if hasattr(field, "xc") else field.TDHF()
     solver.singlet = singlet
     occupied = field.mo_occ > 0
-    if not singlet and not task.tda and not mean_field.is_stable_towards_uhf(field):
+    if not singlet and not task.tda and not self_consistent.is_stable_towards_uhf(field):
         watch.warn(
-            "rhf is unstable towards uhf here, so the lowest tdhf triplet has no real energy and is missing; "
+            "rhf is unstable towards uhf here, so the lowest triplet has no real energy and is missing; "
             "use tda or reference uhf"
         )
     _solve(solver, task, int(occupied.sum() * (~occupied).sum()), watch)
@@ -168,7 +176,7 @@ def _restricted(field: Any, task: ExcitedStates, singlet: bool, watch: Watch) ->
 
 def _unrestricted(field: Any, task: ExcitedStates, watch: Watch) -> list[Root]:
     """Excitations of a UHF field that keep M_s, of any spin."""
-    solver = (tdscf.uhf.TDA if task.tda else tdscf.uhf.TDHF)(field)
+    solver = field.TDA() if task.tda else field.TDDFT() if hasattr(field, "xc") else field.TDHF()
     occupied = [occupation > 0 for occupation in field.mo_occ]
     _solve(solver, task, sum(int(mask.sum() * (~mask).sum()) for mask in occupied), watch)
     integrals = [_between(field, field.mo_coeff[s], occupied[s]) for s in (0, 1)]

@@ -24,7 +24,8 @@ from kanad_solvers.numerical_gradient import numerical_gradient
 from kanad_solvers.properties import DEGENERATE_HARTREE, Array
 from kanad_solvers.result import ElectronicState, Result
 from kanad_solvers.run import Watch
-from kanad_solvers.spec import ExcitedStates, FullCI, Spec
+from kanad_solvers.spec import Configurations, ExcitedStates, Spec, name_of
+from kanad_solvers.symmetric_ci import IRREPS, SymmetricSpace
 
 if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
@@ -33,8 +34,10 @@ Wanted: TypeAlias = Literal["singlet", "triplet", "any"]
 
 WHOLE_DETERMINANTS = 500  # up to here a dense matrix is as fast as Davidson and cannot miss a root
 GUESS_DETERMINANTS = 400
+NEAR_HARTREE = 0.1  # picked: roots of another irrep may sink by that much from the guess to the solution
 ENERGY_TOLERANCE = 1e-10  # hartree, change per cycle; residuals of 1e-5 go with it, so errors stay below 1e-9
 MAX_CYCLES = 200
+COMPARED_DETERMINANTS = 20_000  # full CI beside another method takes less than a second up to here
 MAX_ROUNDS = 4
 WIDE_ORBITALS = 64  # PySCF packs strings of its small Hamiltonian into 64 bits
 INDEPENDENT = 1e-3  # norm of what is left of a start vector; antisymmetric ones vanish
@@ -88,7 +91,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
         watch.state(state)
     watch.stage(2, last, "States assigned", float(ground.energies[0]))
     gradient = numerical_gradient(solve, spec, molecule, watch)
-    result = _result(window, ground, above, states, gradient, watch)
+    result = _result(spec, window, ground, above, states, gradient, watch)
     watch.stage(3, last, "Properties computed", result.energy_hartree)
     return result
 
@@ -96,6 +99,14 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
 def ground_energy(window: Window, spin: Wanted, watch: Watch) -> float:
     """The exact total energy in the window, hartree, to compare with; reports nothing."""
     return float(lowest(window, 1, spin, watch, quiet=True).energies[0])
+
+
+def compare(window: Window, spin: Wanted, watch: Watch) -> dict[str, float]:
+    """Energies to set beside the method's: Hartree-Fock always, full CI of that spin where it is cheap."""
+    energies = {"hf": window.hf_energy}
+    if window.determinants <= COMPARED_DETERMINANTS:
+        energies["fci"] = ground_energy(window, spin, watch)
+    return energies
 
 
 def _wanted(spec: Spec, window: Window, watch: Watch) -> tuple[Roots, Roots]:
@@ -106,7 +117,7 @@ def _wanted(spec: Spec, window: Window, watch: Watch) -> tuple[Roots, Roots]:
         if spin == "triplet":
             return lowest(window, 1, "singlet", watch), lowest(window, task.n_states, "triplet", watch)
         return _split(lowest(window, task.n_states + 1, spin, watch))
-    assert isinstance(spec.method, FullCI)
+    assert isinstance(spec.method, Configurations)
     return _split(lowest(window, spec.method.n_states, spec.method.spin, watch))
 
 
@@ -122,6 +133,7 @@ def _split(roots: Roots) -> tuple[Roots, Roots]:
 
 
 def _result(
+    spec: Spec,
     window: Window,
     ground: Roots,
     above: Roots,
@@ -143,7 +155,7 @@ def _result(
         reference=mean_field.describe(window.field),
         states=states,
         orbitals=properties.orbitals(window.field.mo_energy, window.field.mo_occ),
-        properties=active_space.correlated_properties(window, rdm1, "fci", gradient),
+        properties=active_space.correlated_properties(window, rdm1, name_of(spec.method), gradient),
         comparisons={"hf": window.hf_energy},
     )
 
@@ -180,7 +192,7 @@ def lowest(window: Window, count: int, spin: Wanted, watch: Watch, quiet: bool =
     Raises:
         InvalidSpec: there are fewer such states in the window.
     """
-    nelec = _sector(window, spin)
+    nelec = sector(window, spin)
     space = _Space(window, nelec, spin, watch, quiet)
     asked = min(space.size, count if count == 1 else count + max(2, count // 2))
     for _ in range(MAX_ROUNDS):
@@ -197,7 +209,12 @@ def lowest(window: Window, count: int, spin: Wanted, watch: Watch, quiet: bool =
     return roots.part(slice(0, count))
 
 
-def _sector(window: Window, spin: Wanted) -> tuple[int, int]:
+def sector(window: Window, spin: Wanted) -> tuple[int, int]:
+    """(alpha, beta) electrons of the M_s in which states of that spin are lowest.
+
+    Raises:
+        InvalidSpec: the electrons have no such states.
+    """
     total = sum(window.nelec)
     if spin == "any":
         return window.nelec
@@ -244,7 +261,7 @@ class _Space:
         energies = energies + self._window.core_energy
         norb, nelec = self._window.norb, self._nelec
         matrices = [vector.reshape(self._shape) for vector in vectors]
-        energies, matrices, spins = purify(energies, matrices, lambda v: _apply_s_squared(v, norb, nelec))
+        energies, matrices, spins = purify(energies, matrices, lambda v: apply_s_squared(v, norb, nelec))
         return Roots(nelec=nelec, energies=energies, vectors=matrices, s_squared=spins, converged=converged)
 
     def _whole(self, count: int) -> tuple[Array, list[Array], bool]:
@@ -256,33 +273,97 @@ class _Space:
         return energies[:count], list(vectors.T[:count]), True
 
     def _davidson(self, count: int) -> tuple[Array, list[Array], bool]:
-        window = self._window
+        if self._window.orbsym is not None and self._nelec != (1, 1) and min(self._nelec) > 0:
+            return self._by_irrep(count)
         image = self._pair_image() if self._nelec == (1, 1) else self._string_image()
+        guesses = self._guesses(count)
+        whole = lambda vector: image(vector.reshape(self._shape)).ravel()  # noqa: E731
+        return self._iterate(whole, guesses, self._diagonal)
+
+    def _by_irrep(self, count: int) -> tuple[Array, list[Array], bool]:
+        """The lowest roots out of every irreducible representation that may hold one of them."""
+        window = self._window
+        absorbed, links = self._absorbed(), self._links()
+        space = SymmetricSpace(window, self._nelec, absorbed, links)
+        energies, vectors, converged = [], [], True
+        for irrep, guesses in self._guesses_by_irrep(space, count).items():
+            places = space.addresses(irrep)
+            image = self._symmetric_image(space, irrep, places)
+            found = self._iterate(image, [guess[places] for guess in guesses], self._diagonal[places])
+            converged = converged and found[2]
+            for energy, part in zip(*found[:2], strict=True):
+                vector = np.zeros(self.size)
+                vector[places] = part
+                energies.append(energy)
+                vectors.append(vector)
+        order = np.argsort(energies, kind="stable")[:count]
+        return np.array(energies)[order], [vectors[place] for place in order], converged
+
+    def _symmetric_image(self, space: SymmetricSpace, irrep: int, places: NDArray[np.intp]) -> Callable[[Array], Array]:
+        """H within one irrep; singlets keep their symmetric CI matrix against rounding."""
+        if not self._symmetric:
+            return lambda vector: space.image(vector, irrep)
+        rows, columns = np.divmod(places, self._shape[1])
+        mirrored = np.argsort(places)[np.searchsorted(np.sort(places), columns * self._shape[1] + rows)]
+
+        def image(vector: Array) -> Array:
+            made = space.image(vector, irrep)
+            return np.asarray((made + made[mirrored]) / 2)
+
+        return image
+
+    def _guesses_by_irrep(self, space: SymmetricSpace, count: int) -> dict[int, list[Array]]:
+        """Start vectors of each irrep in which one of the `count` lowest roots may lie."""
+        address, energies, weights = self._lowest_determinants()
+        limit = energies[min(count, len(energies)) - 1] + NEAR_HARTREE
+        irreps = space.irreps(address)
+        made: dict[int, list[Array]] = {}
+        for irrep in range(IRREPS):
+            inside = weights * (irreps == irrep)[:, None]
+            own = np.linalg.norm(inside, axis=0) > 0.5
+            wanted = min(count, int((energies[own] <= limit).sum()))
+            if wanted:
+                columns = self._columns(address, inside[:, own])
+                made[irrep] = start_vectors(columns, wanted, self._shape if self._symmetric else None)
+        return {irrep: starts for irrep, starts in made.items() if starts}
+
+    def _iterate(
+        self, image: Callable[[Array], Array], guesses: list[Array], diagonal: Array
+    ) -> tuple[Array, list[Array], bool]:
+        """Davidson's method over the vectors that `image` takes."""
 
         def apply(vectors: list[Array]) -> list[Array]:
             self._watch.check()
-            return [image(vector.reshape(self._shape)).ravel() for vector in vectors]
+            return [image(vector) for vector in vectors]
 
-        guesses = self._guesses(count)
         converged, energies, vectors = lib.davidson1(
             apply,
             guesses,
-            lib.make_diag_precond(self._diagonal, 1e-3),
+            lib.make_diag_precond(diagonal, 1e-3),
             tol=ENERGY_TOLERANCE,
             max_cycle=MAX_CYCLES,
             nroots=len(guesses),
-            max_memory=window.field.mol.max_memory,
+            max_memory=self._window.field.mol.max_memory,
             callback=None if self._quiet else self._meter(),
             verbose=0,
         )
         return np.asarray(energies), list(vectors), bool(np.all(converged))
 
+    def _absorbed(self) -> Array:
+        """Two-body integrals that hold the one-body ones too, packed."""
+        window = self._window
+        absorbed = direct_spin1.absorb_h1e(window.h1, window.eri, window.norb, self._nelec, 0.5)
+        return np.asarray(ao2mo.restore(4, absorbed, window.norb))
+
+    def _links(self) -> tuple[Any, Any]:
+        """Which strings each a^+_p a_q leads to, for alpha and for beta."""
+        alpha, beta = (cistring.gen_linkstr_index_trilidx(range(self._window.norb), n) for n in self._nelec)
+        return alpha, beta
+
     def _string_image(self) -> Callable[[Array], Array]:
         """H on CI matrices by the strings that each a^+_p a_q connects."""
         window, kernel = self._window, direct_spin0 if self._symmetric else direct_spin1
-        links = tuple(cistring.gen_linkstr_index_trilidx(range(window.norb), n) for n in self._nelec)
-        absorbed = direct_spin1.absorb_h1e(window.h1, window.eri, window.norb, self._nelec, 0.5)
-        absorbed = ao2mo.restore(4, absorbed, window.norb)
+        absorbed, links = self._absorbed(), self._links()
         return lambda vector: np.asarray(kernel.contract_2e(absorbed, vector, window.norb, self._nelec, links))
 
     def _pair_image(self) -> Callable[[Array], Array]:
@@ -298,21 +379,27 @@ class _Space:
 
     def _guesses(self, count: int) -> list[Array]:
         """Orthonormal start vectors: eigenvectors of the Hamiltonian over the lowest determinants."""
-        window = self._window
-        if window.norb >= WIDE_ORBITALS:
-            address = np.argsort(self._diagonal, kind="stable")[: min(GUESS_DETERMINANTS, self.size)]
-            weights = np.eye(len(address))
-        else:
-            address, matrix = direct_spin1.pspace(
-                window.h1, window.eri, window.norb, self._nelec, self._diagonal, GUESS_DETERMINANTS
-            )
-            weights = np.linalg.eigh(matrix)[1]
-        columns = []
+        address, _, weights = self._lowest_determinants()
+        return start_vectors(self._columns(address, weights), count, self._shape if self._symmetric else None)
+
+    def _columns(self, address: NDArray[np.intp], weights: Array) -> Iterable[Array]:
+        """Vectors over all determinants, one for each column over the chosen ones, made as they are asked for."""
         for column in weights.T:
             vector = np.zeros(self.size)
             vector[address] = column
-            columns.append(vector)
-        return start_vectors(columns, count, self._shape if self._symmetric else None)
+            yield vector
+
+    def _lowest_determinants(self) -> tuple[NDArray[np.intp], Array, Array]:
+        """The lowest determinants (m places), and eigenvalues (m,), hartree, and eigenvectors (m, m) over them."""
+        window = self._window
+        if window.norb >= WIDE_ORBITALS:
+            address = np.argsort(self._diagonal, kind="stable")[: min(GUESS_DETERMINANTS, self.size)]
+            return address, self._diagonal[address], np.eye(len(address))
+        address, matrix = direct_spin1.pspace(
+            window.h1, window.eri, window.norb, self._nelec, self._diagonal, GUESS_DETERMINANTS
+        )
+        energies, weights = np.linalg.eigh(matrix)
+        return address, energies, weights
 
     def _meter(self) -> Callable[[dict[str, Any]], None]:
         def report(cycle: dict[str, Any]) -> None:
@@ -373,12 +460,14 @@ def purify(
     return energies, vectors, np.maximum(spins, 0)
 
 
-def s_squared(vector: Array, norb: int, nelec: tuple[int, int]) -> float:
-    """<S^2> of a normalised CI matrix, shape (na, nb)."""
-    return float(np.sum(vector * _apply_s_squared(vector, norb, nelec)))
+def expectation_s_squared(vector: NDArray[Any], norb: int, nelec: tuple[int, int]) -> float:
+    """<S^2> of a normalised CI matrix, real or complex, shape (na, nb)."""
+    parts = [vector.real, vector.imag] if np.iscomplexobj(vector) else [vector]
+    return float(sum(np.sum(part * apply_s_squared(np.ascontiguousarray(part), norb, nelec)) for part in parts))
 
 
-def _apply_s_squared(vector: Array, norb: int, nelec: tuple[int, int]) -> Array:
+def apply_s_squared(vector: Array, norb: int, nelec: tuple[int, int]) -> Array:
+    """S^2 on a CI matrix, shape (na, nb)."""
     if min(nelec) == 0:  # one spin only: an eigenfunction, which PySCF's general code does not take
         half = sum(nelec) / 2
         return half * (half + 1) * vector

@@ -89,13 +89,13 @@ def _check_nuclei(nuclei: _Nuclei, path: str, *, indexed: bool) -> None:
                     FieldError(place, f"coordinates are finite and within {FARTHEST_ANGSTROM:g} A; got {value}")
                 )
     if not errors:
-        errors = _too_close(nuclei, path, indexed=indexed)
+        errors = too_close(nuclei, path, indexed=indexed)
     if errors:
         raise InvalidSpec(errors)
 
 
-def _too_close(nuclei: _Nuclei, path: str, *, indexed: bool) -> list[FieldError]:
-    """Pairs nearer than 0.3 A, by a sweep along x."""
+def too_close(nuclei: _Nuclei, path: str, *, indexed: bool) -> list[FieldError]:
+    """A rule broken for each pair nearer than 0.3 angstrom (ten at most), by a sweep along x."""
     order = sorted(range(len(nuclei)), key=lambda index: nuclei[index][1][0])
     errors = []
     for rank, i in enumerate(order):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from kanad_solvers.internal import ANGSTROM_PER_BOHR
 from kanad_solvers.properties import Array
 from kanad_solvers.run import Solver, Watch
 from kanad_solvers.spec import Energy, Spec
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 # Picked: the error of the formula is of order 1e-6 hartree/bohr, that of energies good to 1e-9 below 1e-6.
 STEP_ANGSTROM = 0.002
-ANGSTROM_PER_BOHR = 0.529177210903
 
 
 def numerical_gradient(solve: Solver, spec: Spec, molecule: Parsed, watch: Watch) -> Array | None:

@@ -78,6 +78,82 @@ class Circuit(Part, frozen=True, kw_only=True):
     two_qubit_gates: int | None = None
 
 
+class Optimization(Part, frozen=True, kw_only=True):
+    """How a geometry optimisation went; the final structure is ``geometry``."""
+
+    converged: bool
+    steps: int
+    max_gradient_hartree_per_bohr: float
+    energies_hartree: tuple[float, ...]
+
+
+class Frequencies(Part, frozen=True, kw_only=True):
+    """Harmonic vibrations (imaginary ones as negative wavenumbers) and ideal-gas thermochemistry.
+
+    ``modes`` holds for each vibration a unit vector of cartesian displacements, one (x, y, z) per atom. Enthalpy and
+    Gibbs energy are those of a rigid rotor and harmonic oscillators at ``temperature_k`` and ``pressure_pa``.
+    """
+
+    wavenumbers_cm: tuple[float, ...]
+    ir_km_mol: tuple[float, ...]
+    modes: tuple[tuple[Vector, ...], ...]
+    reduced_masses_amu: tuple[float, ...]
+    temperature_k: float
+    pressure_pa: float
+    symmetry_number: int
+    point_group: str
+    zpe_hartree: float
+    thermal_energy_hartree: float
+    enthalpy_hartree: float
+    entropy_hartree_per_k: float
+    gibbs_hartree: float
+    heat_capacity_hartree_per_k: float
+
+
+class ScanCurve(Part, frozen=True, kw_only=True):
+    """Energies along a coordinate; ``jumps`` are indices of points after which the state seems to change."""
+
+    type: str
+    atoms: tuple[int, ...]
+    values: tuple[float, ...]
+    energies_hartree: tuple[float, ...]
+    converged: tuple[bool, ...]
+    jumps: tuple[int, ...] = ()
+
+
+class VariationalSearch(Part, frozen=True, kw_only=True):
+    """What the classical optimiser of a variational circuit did; ``evaluations`` counts energies."""
+
+    optimizer: str
+    iterations: int
+    evaluations: int
+    gradient_norm: float | None = None
+    operators: tuple[str, ...] = ()
+
+
+class SamplingIteration(Part, frozen=True, kw_only=True):
+    """One round of configuration recovery: its best energy, the size of its largest subspace, mean occupancies."""
+
+    energy_hartree: float
+    determinants: int
+    occupancies_alpha: tuple[float, ...]
+    occupancies_beta: tuple[float, ...]
+
+
+class Sampling(Part, frozen=True, kw_only=True):
+    """What was sampled, and what the sampled subspaces came to.
+
+    ``valid_fraction`` is the weight of samples with the right number of electrons of each spin before recovery.
+    """
+
+    sampler: str
+    samples: int
+    distinct: int
+    valid_fraction: float
+    determinants: int
+    iterations: tuple[SamplingIteration, ...]
+
+
 class Provenance(Part, frozen=True, kw_only=True):
     """Where the numbers came from and what they cost."""
 
@@ -101,6 +177,12 @@ class Result(Part, frozen=True, kw_only=True):
     properties: Properties | None = None
     geometry: Coordinates | None = None
     comparisons: dict[str, float] = {}
+    diagnostics: dict[str, float] = {}
     circuit: Circuit | None = None
+    optimization: Optimization | None = None
+    frequencies: Frequencies | None = None
+    scan: ScanCurve | None = None
+    search: VariationalSearch | None = None
+    sampling: Sampling | None = None
     warnings: tuple[str, ...] = ()
     provenance: Provenance | None = None

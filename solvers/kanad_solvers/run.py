@@ -12,18 +12,25 @@ import resource
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
 from kanad_solvers import registry
 from kanad_solvers.errors import Cancelled, InvalidSpec, NotConverged
-from kanad_solvers.progress import Convergence, IsCancelled, Log, Progress, Report, Stage, State
+from kanad_solvers.memory import Memory
+from kanad_solvers.progress import Convergence, Geometry, IsCancelled, Log, Point, Progress, Report, Stage, State
 from kanad_solvers.result import ElectronicState, Provenance, Result
-from kanad_solvers.spec import Spec
+from kanad_solvers.spec import Spec, name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kanad_solvers.active_space import Window
     from kanad_solvers.prepare import Parsed
+    from kanad_solvers.properties import Array
+
+HEARTBEAT_S = 2.0
 
 
 class Watch:
@@ -33,11 +40,17 @@ class Watch:
     ended within one iteration.
     """
 
-    def __init__(self, report: Report, cancelled: IsCancelled) -> None:
+    def __init__(self, report: Report, cancelled: IsCancelled, memory: Memory | None = None) -> None:
         self._report = report
         self.cancelled = cancelled
+        self.memory = memory or Memory()
         self._last_energy: float | None = None
+        self._beat_at = time.monotonic()
         self.warnings: list[str] = []
+        self.energies_only = False
+        self.field: Any = None
+        self.window: Window | None = None
+        self.qasm: str | None = None
 
     def check(self) -> None:
         """Raises Cancelled when somebody asked for the end."""
@@ -102,6 +115,42 @@ class Watch:
             )
         )
 
+    def geometry(
+        self, step: int, energy_hartree: float, max_gradient: float | None, coordinates: Sequence[Sequence[float]]
+    ) -> None:
+        """Reports one frame of an optimisation; coordinates in angstrom, shape (natm, 3)."""
+        rows = tuple((float(x), float(y), float(z)) for x, y, z in coordinates)
+        self.report(
+            Geometry(
+                step=step,
+                energy_hartree=float(energy_hartree),
+                max_gradient=_finite(max_gradient),
+                coordinates_angstrom=rows,
+            )
+        )
+
+    def point(self, index: int, value: float, energy_hartree: float) -> None:
+        """Reports one point of a scan."""
+        self.report(Point(index=index, value=float(value), energy_hartree=float(energy_hartree)))
+
+    def beat(self, what: str, done: int, total: int) -> None:
+        """Says how far a step is that has no iterations; at most every two seconds, so call it freely."""
+        self.check()
+        if time.monotonic() - self._beat_at >= HEARTBEAT_S and total > 0:
+            self._beat_at = time.monotonic()
+            self.report(Log(message=f"{what}: {100 * done // total}%"))
+
+    def keep_orbitals(self, field: Any, window: Window | None = None) -> None:
+        """Remembers the PySCF object whose orbitals belong to the result, and the window if there is one."""
+        self.field, self.window = field, window
+
+    def recall(self, group: str, words: str) -> dict[str, Array] | None:
+        """Arrays that an earlier solve kept; says so when they come from the checkpoint of a lost attempt."""
+        found = self.memory.recall(group)
+        if found is not None and self.memory.was_loaded(group):
+            self.info(f"continuing from the checkpoint of the last attempt: {words}")
+        return found
+
     def info(self, message: str) -> None:
         """Tells the person who watches."""
         self.report(Log(message=message))
@@ -112,6 +161,46 @@ class Watch:
         self.report(Log(level="warning", message=message))
 
 
+class InnerWatch(Watch):
+    """The watch of a solve inside another: iterations are counted on, warnings and memory shared, stages left out.
+
+    `mute` drops convergence and log reports too; with `energies_only` a solver may leave out costly properties.
+    """
+
+    def __init__(self, outer: Watch, *, mute: bool = False, energies_only: bool = False) -> None:
+        super().__init__(outer.report, outer.cancelled, outer.memory)
+        self.energies_only = energies_only
+        self._outer, self._mute = outer, mute
+        self._before: dict[str, int] = {}
+        self._latest: dict[str, int] = {}
+
+    def keep_orbitals(self, field: Any, window: Window | None = None) -> None:
+        """Remembers them for the outer task too."""
+        super().keep_orbitals(field, window)
+        self._outer.keep_orbitals(field, window)
+
+    def next(self) -> InnerWatch:
+        """The same watch, for the next solve."""
+        self._before = dict(self._latest)
+        return self
+
+    def report(self, progress: Progress) -> None:
+        """Sends on what a person who watches the outer task wants to see."""
+        self.check()
+        if isinstance(progress, Stage | State) or self._mute:
+            return
+        if isinstance(progress, Convergence):
+            iteration = self._before.get(progress.series, 0) + progress.iteration
+            self._latest[progress.series] = iteration
+            progress = msgspec.structs.replace(progress, iteration=iteration)
+        self._outer.report(progress)
+
+    def warn(self, message: str) -> None:
+        """Keeps the sentence once."""
+        if message not in self._outer.warnings:
+            self._outer.warn(message)
+
+
 class Solver(Protocol):
     """The function `solve` that every method's module has."""
 
@@ -119,13 +208,14 @@ class Solver(Protocol):
         """The result of the method, without geometry, provenance and the warnings that `watch` keeps."""
 
 
-def run(spec: Spec, report: Report, cancelled: IsCancelled) -> Result:
+def run(spec: Spec, report: Report, cancelled: IsCancelled, memory: Memory | None = None) -> Result:
     """The finished result of one experiment.
 
     Args:
         spec: a checked spec (`prepare`).
         report: takes every report as it comes; may coalesce.
         cancelled: looked at on every iteration.
+        memory: what an earlier attempt left, and where this one writes its checkpoint.
 
     Raises:
         Cancelled: `cancelled` said so.
@@ -136,7 +226,7 @@ def run(spec: Spec, report: Report, cancelled: IsCancelled) -> Result:
     from kanad_solvers.molecule import parse
 
     clock = _Clock()
-    watch = Watch(report, cancelled)
+    watch = Watch(report, cancelled, memory)
     watch.check()
     molecule = parse(spec.molecule)
     result = _solver(spec)(spec, molecule, watch)
@@ -151,15 +241,19 @@ def run(spec: Spec, report: Report, cancelled: IsCancelled) -> Result:
 
 
 def _solver(spec: Spec) -> Solver:
-    """The `solve` of the spec's method, or InvalidSpec for a task that the method cannot do."""
-    tag = cast("str", spec.method.__struct_config__.tag)
-    task = cast("str", spec.task.__struct_config__.tag)
+    """The `solve` for the spec's method and task, or InvalidSpec for a task that the method cannot do."""
+    tag, task = name_of(spec.method), name_of(spec.task)
     entry = registry.METHODS.get(tag)
     if entry is None:
         raise InvalidSpec.at("$.method.name", f"no solver for {tag!r}; choose of {sorted(registry.METHODS)}")
     if task not in entry.tasks:
         raise InvalidSpec.at("$.task.name", f"{tag} cannot do {task!r}; it can do {list(entry.tasks)}")
-    return cast("Solver", importlib.import_module(entry.module).solve)
+    return cast("Solver", importlib.import_module(registry.module_of(tag, task)).solve)
+
+
+def method_solver(spec: Spec) -> Solver:
+    """The `solve` of the spec's method for single energies, whatever the task."""
+    return cast("Solver", importlib.import_module(registry.METHODS[name_of(spec.method)].module).solve)
 
 
 class _Clock:

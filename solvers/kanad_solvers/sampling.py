@@ -5,9 +5,10 @@ A bitstring is a pair of integers, alpha and beta; bit p says whether spatial or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from math import comb
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +44,13 @@ class Samples:
     def __len__(self) -> int:
         return len(self.alpha)
 
+    def fraction(self, nelec: tuple[int, int]) -> float:
+        """Weight of those with the right number of electrons of each spin, 0 to 1."""
+        return float(self.weights[self._right(nelec)].sum())
+
     def with_electrons(self, nelec: tuple[int, int]) -> Samples:
         """Those with the right number of electrons of each spin (postselection); may be empty."""
-        right = (np.bitwise_count(self.alpha) == nelec[0]) & (np.bitwise_count(self.beta) == nelec[1])
+        right = self._right(nelec)
         weights = self.weights[right]
         total = weights.sum()
         return Samples(
@@ -55,6 +60,10 @@ class Samples:
             weights=weights / total if total > 0 else weights,
         )
 
+    def _right(self, nelec: tuple[int, int]) -> Bits:
+        """Which have the right number of electrons of each spin, shape (n,)."""
+        return np.asarray((np.bitwise_count(self.alpha) == nelec[0]) & (np.bitwise_count(self.beta) == nelec[1]))
+
 
 def gather(norb: int, alpha: Strings, beta: Strings, weights: Array | None = None) -> Samples:
     """Samples without repeats; `weights` of equal ones are added, and are 1 each where left out."""
@@ -63,19 +72,25 @@ def gather(norb: int, alpha: Strings, beta: Strings, weights: Array | None = Non
     return Samples(norb=norb, alpha=pairs[:, 0], beta=pairs[:, 1], weights=added / added.sum())
 
 
+def merge(parts: Sequence[Samples]) -> Samples:
+    """All samples together, each part with the same weight."""
+    alpha, beta = (np.concatenate([getattr(part, spin) for part in parts]) for spin in ("alpha", "beta"))
+    return gather(parts[0].norb, alpha, beta, np.concatenate([part.weights for part in parts]))
+
+
 # Sources
 
 
 def from_state(
-    vector: Array, strings: tuple[Strings, Strings], norb: int, count: int, rng: np.random.Generator
+    vector: NDArray[np.inexact[Any]], strings: tuple[Strings, Strings], norb: int, count: int, rng: np.random.Generator
 ) -> Samples:
     """`count` measurements of a state in the computational basis.
 
     Args:
-        vector: amplitudes, shape (na, nb), normalised.
+        vector: real or complex amplitudes, shape (na, nb), normalised.
         strings: alpha and beta strings of the rows and columns.
     """
-    cumulative = np.cumsum(vector.ravel() ** 2)
+    cumulative = np.cumsum(np.abs(vector.ravel()) ** 2)
     drawn = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     rows, columns = np.divmod(drawn, vector.shape[1])
     return gather(norb, strings[0][rows], strings[1][columns])
@@ -199,6 +214,12 @@ def lowest_strings(norb: int, electrons: int, count: int) -> Strings:
         ripple = string + low
         string = ripple | (((string ^ ripple) >> 2) // low)
     return np.array(found, dtype=np.int64)
+
+
+def all_strings(norb: int, nelec: tuple[int, int]) -> tuple[Strings, Strings]:
+    """Every alpha and every beta string, ascending: the rows and columns of a CI matrix."""
+    alpha, beta = (lowest_strings(norb, n, comb(norb, n)) for n in nelec)
+    return alpha, beta
 
 
 def to_bits(strings: Strings, norb: int) -> Bits:

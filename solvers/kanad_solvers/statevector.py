@@ -38,13 +38,16 @@ class Excitation:
     parameter: int
 
 
-def uccsd(norb: int, nelec: tuple[int, int]) -> tuple[list[Excitation], int]:
+def uccsd(
+    norb: int, nelec: tuple[int, int], orbsym: NDArray[np.intp] | None = None, *, share_mirrored: bool = True
+) -> tuple[list[Excitation], int]:
     """All single and double excitations out of the lowest determinant, and the number of parameters.
 
     Doubles come first: they act on the reference before the singles relax the orbitals. For equal numbers of
-    both spins, mirror images share a parameter, which keeps a closed-shell state unpolarised.
+    both spins, mirror images share a parameter, which keeps a closed-shell state unpolarised. With `orbsym`
+    (irreps of the orbitals, shape (norb,)) only totally symmetric excitations are made: the others vanish.
     """
-    mirrored = nelec[0] == nelec[1]
+    mirrored = share_mirrored and nelec[0] == nelec[1]
     occupied = [range(n) for n in nelec]
     virtual = [range(n, norb) for n in nelec]
     singles = [[(i, a) for i in occupied[s] for a in virtual[s]] for s in (0, 1)]
@@ -53,21 +56,35 @@ def uccsd(norb: int, nelec: tuple[int, int]) -> tuple[list[Excitation], int]:
         for s in (0, 1)
     ]
     numbered: dict[object, int] = {}
+    found: list[Excitation] = []
 
-    def number(*key: object) -> int:
-        return numbered.setdefault(key, len(numbered))
+    def add(alpha: tuple[Single, ...], beta: tuple[Single, ...], *key: object) -> None:
+        if is_symmetric((*alpha, *beta), orbsym):
+            found.append(Excitation(alpha, beta, numbered.setdefault(key, len(numbered))))
 
-    found = [
-        Excitation((ia,), (jb,), number("opposite", *(sorted((ia, jb)) if mirrored else (ia, jb))))
-        for ia in singles[0]
-        for jb in singles[1]
-    ]
-    beta = 0 if mirrored else 1
-    found += [Excitation(pair, (), number("same", pair, 0)) for pair in doubles[0]]
-    found += [Excitation((), pair, number("same", pair, beta)) for pair in doubles[1]]
-    found += [Excitation((ia,), (), number("single", ia, 0)) for ia in singles[0]]
-    found += [Excitation((), (jb,), number("single", jb, beta)) for jb in singles[1]]
+    spin = 0 if mirrored else 1
+    for ia in singles[0]:
+        for jb in singles[1]:
+            add((ia,), (jb,), "opposite", *(sorted((ia, jb)) if mirrored else (ia, jb)))
+    for pair in doubles[0]:
+        add(pair, (), "same", pair, 0)
+    for pair in doubles[1]:
+        add((), pair, "same", pair, spin)
+    for ia in singles[0]:
+        add((ia,), (), "single", ia, 0)
+    for jb in singles[1]:
+        add((), (jb,), "single", jb, spin)
     return found, len(numbered)
+
+
+def is_symmetric(moves: Sequence[Single], orbsym: NDArray[np.intp] | None) -> bool:
+    """Whether an excitation keeps the irreducible representation of the state it acts on."""
+    if orbsym is None:
+        return True
+    product = 0
+    for i, a in moves:
+        product ^= int(orbsym[i]) ^ int(orbsym[a])
+    return product == 0
 
 
 def two_qubit_gates(norb: int, excitations: Sequence[Excitation]) -> int:
@@ -150,6 +167,27 @@ class Ansatz:
                 cosine, sine = np.cos(angles[parameter]), np.sin(angles[parameter])
                 both[:, pairs] = np.array([[cosine, sine], [-sine, cosine]]) @ planes
         return slopes
+
+    def slopes_at(self, vector: Array, image: Array) -> Array:
+        """d<psi|H|psi>/d(angle) of each excitation if it came last with angle zero, from psi and H psi.
+
+        Shape (excitations,), hartree/radian.
+        """
+        slopes = np.zeros(len(self.excitations))
+        for place in range(len(self.excitations)):
+            source, target = self._pairs_at(place)
+            slopes[place] = 2 * (image[target] @ vector[source] - image[source] @ vector[target])
+        return slopes
+
+    def excited(self, vector: Array, place: int) -> Array:
+        """tau|vector> for one excitation (not its rotation), shape (na * nb,)."""
+        excitation = self.excitations[place]
+        rows = self._spins[0].moves(excitation.alpha)
+        columns = self._spins[1].moves(excitation.beta)
+        made = np.zeros(self.shape)
+        signs = rows[2][:, None] * columns[2][None, :]
+        made[np.ix_(rows[1], columns[1])] = signs * vector.reshape(self.shape)[np.ix_(rows[0], columns[0])]
+        return made.ravel()
 
     def _pairs_at(self, place: int) -> Indices:
         """Indices that a rotation mixes, shape (2, pairs); a positive angle moves row 0 into row 1."""

@@ -1,10 +1,13 @@
-"""Variational quantum eigensolver on the exact state vector: UCCSD angles by L-BFGS-B and exact gradients."""
+"""Variational quantum eigensolver on the exact state vector, with exact energies or with measured ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyscf import ao2mo
 from pyscf.fci import cistring, direct_spin1
 
@@ -12,61 +15,103 @@ from kanad_solvers import (
     active_space,
     amplitudes,
     full_ci,
+    krylov,
     mean_field,
     mole,
+    optimizers,
     properties,
+    qasm,
+    qse,
     sampling,
+    shots,
     statevector,
 )
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import TooLarge
 from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.optimizers import Found
 from kanad_solvers.properties import Array
-from kanad_solvers.result import Circuit, ElectronicState, Result
+from kanad_solvers.result import Circuit, ElectronicState, Result, VariationalSearch
 from kanad_solvers.run import Watch
-from kanad_solvers.spec import Spec, VariationalEigensolver
+from kanad_solvers.spec import ExcitedStates, Spec, VariationalEigensolver
 from kanad_solvers.statevector import Ansatz
 
 if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
 
-GRADIENT_TOLERANCE = 1e-6  # hartree/radian; the energy error is of second order in it
-ENERGY_TOLERANCE = 1e-14  # relative change of the energy per iteration, just above rounding
-COMPARED_DETERMINANTS = 20_000  # full CI beside the method takes less than a second up to here
+MEMORY = "vqe"
 VECTORS_HELD = 8  # state, image, the pair of both, and what the Hamiltonian needs
+LEAKED = 1e-3  # weight outside the right number of electrons that is worth a warning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """An ansatz as the search sees it.
+
+    Attributes:
+        title: for whoever watches.
+        start: first angles, shape (parameters,), radians.
+        slopes: energy (hartree) and exact derivatives (hartree/radian) at some angles; None where there are none.
+        state: the CI matrix at some angles, shape (na, nb), real or complex.
+        energy: energy at some angles, hartree.
+        circuit: its size.
+        program: OpenQASM 3 at some angles, or None.
+    """
+
+    title: str
+    start: Array
+    slopes: Callable[[Array], tuple[float, Array]] | None
+    state: Callable[[Array], NDArray[Any]]
+    energy: Callable[[Array], float]
+    circuit: Circuit
+    program: Callable[[Array], str | None]
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
-    """The lowest energy of the ansatz, with the circuit's size and the state's properties.
+    """The lowest energy of the ansatz with the state's properties; states around it for `excited_states`.
 
     Raises:
-        InvalidSpec: the window does not fit the molecule.
+        InvalidSpec: the window does not fit the molecule, or the ansatz needs a package that is missing.
         TooLarge: the state vector does not fit into the memory limit.
         NotConverged: the reference gave no finite energy.
     """
-    assert isinstance(spec.method, VariationalEigensolver)
+    method = spec.method
+    assert isinstance(method, VariationalEigensolver)
     last = 3
     window = active_space.reference_window(spec, mole.build(spec, molecule), watch)
     watch.stage(0, last, "HF reference computed", window.hf_energy)
     refuse_vector(window, spec)
-    ansatz = uccsd_ansatz(window)
-    watch.stage(1, last, f"UCCSD ansatz with {ansatz.parameters} parameters built")
-    search = _Search(window, ansatz, watch)
-    found = search.run(amplitudes.mp2_angles(window, ansatz), spec.method.max_iterations)
+    rng = np.random.default_rng(method.seed)
+    trial = _trial(window, method, rng, watch)
+    watch.stage(1, last, f"{trial.title} ansatz with {trial.start.size} parameters built")
+    found = _search(window, trial, method, rng, watch)
     watch.stage(2, last, "Parameters optimised" if found.converged else "Optimiser stopped", found.energy)
-    result = _result(spec, window, ansatz, found, numerical_gradient(solve, spec, molecule, watch), watch)
+    search = VariationalSearch(
+        optimizer=method.optimizer,
+        iterations=found.iterations,
+        evaluations=found.evaluations,
+        gradient_norm=found.gradient_norm,
+    )
+    watch.qasm = trial.program(found.angles)
+    vector = trial.state(found.angles)
+    gradient = numerical_gradient(solve, spec, molecule, watch)
+    energy = found.energy if method.shots is not None else trial.energy(found.angles)
+    result = state_result(
+        window, vector, energy, found.converged, "vqe", gradient, trial.circuit, search, watch, task=spec.task,
+        memory_mb=spec.limits.memory_mb,
+    )  # fmt: skip
     watch.stage(3, last, "Properties computed", result.energy_hartree)
     return result
 
 
 def uccsd_ansatz(window: Window) -> Ansatz:
-    """UCCSD over the window, out of its lowest determinant."""
-    excitations, _ = statevector.uccsd(window.norb, window.nelec)
+    """UCCSD over the window, out of its lowest determinant, without what vanishes by symmetry."""
+    excitations, _ = statevector.uccsd(window.norb, window.nelec, window.orbsym)
     return Ansatz(window.norb, window.nelec, excitations)
 
 
 def circuit(ansatz: Ansatz) -> Circuit:
-    """Size of the ansatz under Jordan-Wigner."""
+    """Size of a product of excitation rotations under Jordan-Wigner."""
     return Circuit(
         qubits=2 * ansatz.norb,
         parameters=ansatz.parameters,
@@ -93,102 +138,265 @@ def refuse_vector(window: Window, spec: Spec) -> None:
         )
 
 
-def compare(window: Window, spin: full_ci.Wanted, watch: Watch) -> dict[str, float]:
-    """Energies to set beside the method's: Hartree-Fock always, full CI of that spin where it is cheap."""
-    energies = {"hf": window.hf_energy}
-    if window.determinants <= COMPARED_DETERMINANTS:
-        energies["fci"] = full_ci.ground_energy(window, spin, watch)
-    return energies
+# Ansatz
+
+
+def _trial(window: Window, method: VariationalEigensolver, rng: np.random.Generator, watch: Watch) -> Trial:
+    make = {"uccsd": _uccsd, "hardware_efficient": _hardware_efficient, "lucj": _lucj}[method.ansatz]
+    return make(window, method, rng, watch)
+
+
+def _uccsd(window: Window, method: VariationalEigensolver, rng: np.random.Generator, watch: Watch) -> Trial:
+    ansatz = uccsd_ansatz(window)
+    exact = ExactEnergy(window, watch)
+    return Trial(
+        title="UCCSD",
+        start=amplitudes.mp2_angles(window, ansatz),
+        slopes=lambda angles: exact.slopes(ansatz, angles),
+        state=lambda angles: ansatz.state(angles).reshape(ansatz.shape),
+        energy=lambda angles: exact.energy(ansatz.state(angles)),
+        circuit=circuit(ansatz),
+        program=lambda angles: qasm.program(ansatz, angles),
+    )
+
+
+def _hardware_efficient(
+    window: Window, method: VariationalEigensolver, rng: np.random.Generator, watch: Watch
+) -> Trial:
+    from kanad_solvers.hardware_efficient import HardwareEfficient
+
+    layered = HardwareEfficient(window, method.layers, watch)
+
+    def state(angles: Array) -> Array:
+        vector, weight = layered.inside(layered.state(angles))
+        if 1 - weight > LEAKED:
+            watch.warn(f"{100 * (1 - weight):.2f}% of the state has another number of electrons; raise layers")
+        return vector
+
+    filled = [*range(window.nelec[0]), *(window.norb + p for p in range(window.nelec[1]))]
+    return Trial(
+        title="hardware-efficient",
+        start=layered.start(rng),
+        slopes=layered.slopes,
+        state=state,
+        energy=lambda angles: layered.energy(layered.state(angles)),
+        circuit=layered.circuit(),
+        program=lambda angles: qasm.layered(layered.qubits, filled, angles),
+    )
+
+
+def _lucj(window: Window, method: VariationalEigensolver, rng: np.random.Generator, watch: Watch) -> Trial:
+    from kanad_solvers.lucj import Jastrow
+
+    jastrow = Jastrow(window, method.layers, watch)
+    apply = krylov.hamiltonian(window, jastrow.shape)
+
+    def energy(parameters: Array) -> float:
+        watch.check()
+        state = jastrow.state(parameters)
+        return float(np.vdot(state, apply(state)).real) + window.core_energy
+
+    return Trial(
+        title="LUCJ",
+        start=jastrow.start(),
+        slopes=None,
+        state=jastrow.state,
+        energy=energy,
+        circuit=jastrow.circuit(),
+        program=lambda _: None,
+    )
+
+
+class ExactEnergy:
+    """<H> and its derivatives on the state vector of a product of excitation rotations."""
+
+    def __init__(self, window: Window, watch: Watch) -> None:
+        self._window, self._watch = window, watch
+        absorbed = direct_spin1.absorb_h1e(window.h1, window.eri, window.norb, window.nelec, 0.5)
+        self._hamiltonian = ao2mo.restore(4, absorbed, window.norb)
+        self._links = tuple(cistring.gen_linkstr_index_trilidx(range(window.norb), n) for n in window.nelec)
+        self._shape = tuple(len(link) for link in self._links)
+
+    def image(self, state: Array) -> Array:
+        """H|state> without the core energy, shape (na * nb,)."""
+        window = self._window
+        made = direct_spin1.contract_2e(
+            self._hamiltonian, state.reshape(self._shape), window.norb, window.nelec, self._links
+        )
+        return np.asarray(made).ravel()
+
+    def energy(self, state: Array) -> float:
+        """Total energy of a normalised state, hartree."""
+        return float(state @ self.image(state)) + self._window.core_energy
+
+    def slopes(self, ansatz: Ansatz, angles: Array) -> tuple[float, Array]:
+        """Total energy, and its derivatives by the angles in hartree/radian."""
+        self._watch.check()
+        state = ansatz.state(angles)
+        image = self.image(state)
+        return float(state @ image) + self._window.core_energy, ansatz.gradient(angles, state, image)
 
 
 # Search
 
 
-class _Found:
-    """Where the search ended."""
+def _search(
+    window: Window, trial: Trial, method: VariationalEigensolver, rng: np.random.Generator, watch: Watch
+) -> Found:
+    """Minimises from the start, or from where a lost attempt was; one report per iteration of the optimiser."""
+    start = _resumed(trial.start, watch)
+    if start.size == 0:  # one determinant only: nothing to turn
+        return Found(angles=start, energy=window.hf_energy, converged=True, iterations=0, evaluations=0)
+    report = _Meter(watch)
+    if method.shots is not None:
+        return _measured(window, trial, method, start, rng, report, watch)
+    if method.optimizer in ("l-bfgs-b", "slsqp"):
+        slopes = trial.slopes or _by_differences(trial.energy)
+        found = optimizers.by_gradient(method.optimizer, slopes, start, method.max_iterations, report)
+    else:
+        found = optimizers.without_gradient(
+            method.optimizer, _penalised(trial), start, method.max_iterations, report, rng
+        )
+    _say(found, watch)
+    return found
 
-    def __init__(self, angles: Array, energy: float, converged: bool) -> None:
-        self.angles, self.energy, self.converged = angles, energy, converged
+
+def _resumed(start: Array, watch: Watch) -> Array:
+    kept = watch.recall(MEMORY, "circuit parameters")
+    return kept["angles"] if kept is not None and kept["angles"].shape == start.shape else start
 
 
-class _Search:
-    """The energy of the ansatz as a function of its angles, and its minimisation."""
+def _penalised(trial: Trial) -> Callable[[Array], float]:
+    """What is minimised without slopes: with the penalty on electrons where the slopes have it."""
+    slopes = trial.slopes
+    if trial.title == "hardware-efficient" and slopes is not None:
+        return lambda angles: slopes(angles)[0]
+    return trial.energy
 
-    def __init__(self, window: Window, ansatz: Ansatz, watch: Watch) -> None:
-        self._window, self._ansatz, self._watch = window, ansatz, watch
-        absorbed = direct_spin1.absorb_h1e(window.h1, window.eri, window.norb, window.nelec, 0.5)
-        self._hamiltonian = ao2mo.restore(4, absorbed, window.norb)
-        self._links = tuple(cistring.gen_linkstr_index_trilidx(range(window.norb), n) for n in window.nelec)
-        self._evaluations = 0
+
+def _by_differences(energy: Callable[[Array], float]) -> Callable[[Array], tuple[float, Array]]:
+    """Slopes by central differences, for an ansatz without exact ones."""
+    step = 1e-5
+
+    def slopes(angles: Array) -> tuple[float, Array]:
+        made = np.zeros_like(angles)
+        for place in range(angles.size):
+            shift = np.zeros_like(angles)
+            shift[place] = step
+            made[place] = (energy(angles + shift) - energy(angles - shift)) / (2 * step)
+        return energy(angles), made
+
+    return slopes
+
+
+def _measured(
+    window: Window,
+    trial: Trial,
+    method: VariationalEigensolver,
+    start: Array,
+    rng: np.random.Generator,
+    report: optimizers.Report,
+    watch: Watch,
+) -> Found:
+    """The search on energies from a finite number of measurements."""
+    assert method.shots is not None
+    measurement = shots.Measurement(window, method.shots, rng)
+    errors: list[float] = []
+
+    def energy(angles: Array) -> float:
+        watch.check()
+        value, error = measurement.estimate(trial.state(angles))
+        errors.append(error)
+        return value
+
+    found = optimizers.without_gradient(method.optimizer, energy, start, method.max_iterations, report, rng)
+    _say(found, watch)
+    watch.warn(
+        f"the energy is an average over {method.shots} shots, with a standard error of {errors[-1]:.1e} hartree; it "
+        "may lie below the exact one"
+    )
+    return found
+
+
+def _say(found: Found, watch: Watch) -> None:
+    watch.info(f"{found.iterations} iterations took {found.evaluations} energies")
+    if not found.converged:
+        slope = "" if found.gradient_norm is None else f" with a gradient of {found.gradient_norm:.1e} hartree/radian"
+        watch.warn(f"the optimiser stopped after {found.iterations} iterations{slope}: raise max_iterations")
+
+
+class _Meter:
+    """Reports each iteration of an optimiser and keeps its angles."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self._iteration = 0
         self._last: float | None = None
-        self._slope = 0.0
 
-    def run(self, start: Array, max_iterations: int) -> _Found:
-        """Minimises from `start`, shape (parameters,); one report per iteration of the optimiser."""
-        if start.size == 0:
-            return _Found(start, self._window.hf_energy, True)  # one determinant only: nothing to turn
-        from scipy.optimize import minimize
-
-        ended = minimize(
-            self._energy,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            callback=self._report,
-            options={"maxiter": max_iterations, "ftol": ENERGY_TOLERANCE, "gtol": GRADIENT_TOLERANCE},
-        )
-        self._watch.info(f"{self._iteration} iterations took {self._evaluations} energies with gradients")
-        if not ended.success:
-            self._watch.warn(
-                f"the optimiser stopped after {self._iteration} iterations with a gradient of "
-                f"{np.abs(ended.jac).max():.1e} hartree/radian: raise max_iterations"
-            )
-        return _Found(np.asarray(ended.x), float(ended.fun), bool(ended.success))
-
-    def _energy(self, angles: Array) -> tuple[float, Array]:
-        self._watch.check()
-        self._evaluations += 1
-        state = self._ansatz.state(angles)
-        image = direct_spin1.contract_2e(
-            self._hamiltonian,
-            state.reshape(self._ansatz.shape),
-            self._window.norb,
-            self._window.nelec,
-            self._links,
-        ).ravel()
-        slopes = self._ansatz.gradient(angles, state, image)
-        self._slope = float(np.abs(slopes).max())
-        return float(state @ image) + self._window.core_energy, slopes
-
-    def _report(self, intermediate_result: Any) -> None:
-        """Called by SciPy after each iteration, under this name of the argument."""
+    def __call__(self, angles: Array, energy: float, slope: float | None) -> None:
         self._iteration += 1
-        energy = float(intermediate_result.fun)
         delta = None if self._last is None else energy - self._last
-        self._watch.converge("vqe", self._iteration, energy, delta, self._slope)
+        self._watch.memory.keep(MEMORY, angles=angles.copy())
+        self._watch.converge("vqe", self._iteration, energy, delta, slope)
         self._last = energy
 
 
-def _result(spec: Spec, window: Window, ansatz: Ansatz, found: _Found, gradient: Array | None, watch: Watch) -> Result:
-    vector = ansatz.state(found.angles).reshape(ansatz.shape)
-    state = ElectronicState(
-        index=0,
-        energy_hartree=found.energy,
-        excitation_ev=0.0,
-        **properties.spin_fields(full_ci.s_squared(vector, window.norb, window.nelec)),
-    )
-    watch.state(state)
-    rdm1 = direct_spin1.make_rdm1s(vector, window.norb, window.nelec)
-    correlation = found.energy - window.hf_energy
+# Result
+
+
+def state_result(
+    window: Window,
+    vector: NDArray[Any],
+    energy: float,
+    converged: bool,
+    label: str,
+    gradient: Array | None,
+    size: Circuit,
+    search: VariationalSearch,
+    watch: Watch,
+    *,
+    task: Any = None,
+    memory_mb: int = 0,
+) -> Result:
+    """The result of a variational state, shape (na, nb), real or complex; with states around it if the task asks."""
+    if isinstance(task, ExcitedStates):
+        ground, above = qse.expand(window, _real(vector), task, memory_mb, watch)
+        states = full_ci.electronic_states(window, ground, above)
+        energy = states[0].energy_hartree
+        vector = ground.vectors[0]
+    else:
+        spin = full_ci.expectation_s_squared(vector, window.norb, window.nelec)
+        states = (ElectronicState(index=0, energy_hartree=energy, excitation_ev=0.0, **properties.spin_fields(spin)),)
+    for state in states:
+        watch.state(state)
+    rdm1 = _density(vector, window)
     return Result(
-        energy_hartree=found.energy,
-        converged=found.converged and bool(window.field.converged),
-        components=mean_field.components(window.field) | {"correlation_hartree": correlation},
+        energy_hartree=energy,
+        converged=converged and bool(window.field.converged),
+        components=mean_field.components(window.field) | {"correlation_hartree": energy - window.hf_energy},
         reference=mean_field.describe(window.field),
-        states=(state,),
+        states=states,
         orbitals=properties.orbitals(window.field.mo_energy, window.field.mo_occ),
-        properties=active_space.correlated_properties(window, rdm1, "vqe", gradient),
-        comparisons=compare(window, "singlet" if window.nelec[0] == window.nelec[1] else "any", watch),
-        circuit=circuit(ansatz),
+        properties=active_space.correlated_properties(window, rdm1, label, gradient),
+        comparisons=full_ci.compare(window, "singlet" if window.nelec[0] == window.nelec[1] else "any", watch),
+        circuit=size,
+        search=search,
     )
+
+
+def _real(vector: NDArray[Any]) -> Array:
+    """The state with its largest amplitude real, which real Hamiltonians allow; what stays imaginary is dropped."""
+    if not np.iscomplexobj(vector):
+        return vector
+    largest = vector.ravel()[np.argmax(np.abs(vector))]
+    turned = (vector * (abs(largest) / largest)).real
+    return np.asarray(turned / np.linalg.norm(turned))
+
+
+def _density(vector: NDArray[Any], window: Window) -> tuple[Array, Array]:
+    """Alpha and beta one-body density matrices, each shape (norb, norb); the real part of a complex state's."""
+    parts = [vector.real, vector.imag] if np.iscomplexobj(vector) else [vector]
+    made = [
+        direct_spin1.make_rdm1s(np.ascontiguousarray(part), window.norb, window.nelec) for part in parts if part.any()
+    ]
+    return sum(pair[0] for pair in made), sum(pair[1] for pair in made)

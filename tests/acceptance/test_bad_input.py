@@ -48,7 +48,7 @@ IMPOSSIBLE = [
     ("$.basis", spec(basis="sto-9000g")),
     ("$.method.name", spec(method={"name": "guess"})),
     ("$.task.name", spec(task={"name": "divination"})),
-    ("$.task.name", spec(method={"name": "vqe"}, task={"name": "excited_states"})),
+    ("$.task.name", spec(method={"name": "mp2"}, task={"name": "excited_states"})),
     ("$.method.max_iterations", spec(method={"name": "hf", "max_iterations": -1})),
     ("$.limits.wall_s", spec(limits={"wall_s": 0})),
     ("$.limits.memory_mb", spec(limits={"memory_mb": -5})),

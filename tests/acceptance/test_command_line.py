@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kanad_solvers.registry import METHODS
 from tests.support.server import Server, probe
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples/h2.xyz")
@@ -43,7 +44,8 @@ def test_run_without_a_server_starts_one_of_its_own(tmp_path: Path) -> None:
 def test_what_is_refused_is_said_in_one_line(server: Server) -> None:
     done = kanad("run", "[H][H]", "--method", "guess", url=server.url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "kanad: 422 invalid_spec: $.method.name: must be one of hf, fci, sqd, vqe; got 'guess'\n"
+    offered = ", ".join(METHODS)
+    assert done.stderr == f"kanad: 422 invalid_spec: $.method.name: must be one of {offered}; got 'guess'\n"
 
 
 def test_list_watch_and_cancel(server: Server) -> None:

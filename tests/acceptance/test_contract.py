@@ -10,6 +10,7 @@ from openapi_spec_validator import validate
 from starlette.routing import Mount, Route
 
 from kanad_server.app import routes
+from kanad_solvers.registry import METHODS, TASKS
 from tests.support.server import H2_ATOMS, Server, probe
 
 API = "/api/v1/experiments"
@@ -211,14 +212,15 @@ def test_every_molecule_of_the_library_is_accepted(server: Server) -> None:
 def test_methods_name_their_tasks_and_options(server: Server) -> None:
     page = server.http.get("/api/v1/methods").json()
     methods = {method["name"]: method for method in page["methods"]}
-    assert set(methods) >= {"hf", "fci", "sqd", "vqe"}
-    assert set(methods["hf"]["tasks"]) == {"energy", "excited_states"}
+    assert [name for name in methods if name != "probe"] == list(METHODS)
+    for name, entry in METHODS.items():
+        assert tuple(methods[name]["tasks"]) == entry.tasks
     assert set(methods["sqd"]["options"]["properties"]) >= {
         "sampler", "counts", "n_samples", "noise", "samples_per_batch", "n_batches", "max_iterations", "n_states",
         "seed",
     }  # fmt: skip
     assert methods["sqd"]["options"]["properties"]["n_states"]["default"] == 1
-    assert {task["name"] for task in page["tasks"]} >= {"energy", "excited_states"}
+    assert [task["name"] for task in page["tasks"]] == list(TASKS)
     assert "sto-3g" in page["basis_sets"]
 
 
@@ -228,6 +230,10 @@ def test_every_offered_combination_runs(server: Server) -> None:
             spec = {"molecule": {"atoms": H2_ATOMS}, "method": {"name": method["name"]}, "task": {"name": task}}
             if task == "excited_states":
                 spec["task"]["n_states"] = 1
+            if task == "scan":
+                spec["task"] |= {"coordinate": {"type": "bond", "atoms": [0, 1]}, "values": [0.7, 0.8]}
+            if method["name"] in ("casci", "casscf"):
+                spec["active_space"] = {"electrons": 2, "orbitals": 2}
             completed(server, spec)
 
 

@@ -45,7 +45,9 @@ def test_every_route_is_described() -> None:
     [
         wire.Experiment, wire.Percentage, wire.Estimate, wire.ParsedMolecule, wire.System, wire.SlotView,
         wire.Problem, *get_args(wire.Event), result.Result, result.ElectronicState, result.Orbitals,
-        result.Properties, result.Reference, result.Circuit, result.Provenance, spec.Spec, spec.Molecule,
+        result.Properties, result.Reference, result.Circuit, result.Provenance, result.Optimization,
+        result.Frequencies, result.ScanCurve, result.VariationalSearch, result.Sampling, result.SamplingIteration,
+        spec.Spec, spec.Molecule, spec.Solvent, spec.Coordinate,
         spec.ActiveSpace, spec.Limits, *get_args(spec.Method), *get_args(spec.Task),
     ],
     ids=lambda struct: struct.__name__,

@@ -74,9 +74,10 @@ async def _watch(client: Client, run: Run, *, as_json: bool, output: Path | None
     with _bar(disable=quiet) as bar:
         task = bar.add_task(run.experiment.name or run.id, total=100, stage="waiting", figures="")
         async for event in run.events():
-            if quiet and not as_json:
+            if not quiet:
+                _show(bar, task, event)
+            elif not as_json:
                 _say(event)
-            _show(bar, task, event)
     experiment = await run.refresh()
     if experiment.status != "completed":
         error = experiment.error

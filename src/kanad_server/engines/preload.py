@@ -3,7 +3,7 @@
 import gc
 import importlib
 
-from kanad_solvers.registry import METHODS
+from kanad_solvers.registry import modules
 
 for name in (
     "pyscf.gto",
@@ -17,7 +17,7 @@ for name in (
     "kanad_solvers.prepare",
     "kanad_solvers.excited",
     "kanad_server.engines.worker",
-    *(entry.module for entry in METHODS.values()),
+    *modules(),
 ):
     importlib.import_module(name)
 

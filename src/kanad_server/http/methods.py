@@ -35,7 +35,7 @@ def _page(with_probe: bool) -> MethodPage:
     return MethodPage(
         methods=described,
         tasks=[
-            TaskDescription(name=name, title=title, options=_options(struct)) for name, (title, struct) in TASKS.items()
+            TaskDescription(name=name, title=task.title, options=_options(task.options)) for name, task in TASKS.items()
         ],
         basis_sets=list(BASES),
     )

@@ -52,7 +52,7 @@ def test_open_shells_keep_their_spin() -> None:
 
 @pytest.mark.parametrize(
     ("molecule", "parameters"),
-    [(atoms(("He", 0, 0, 0)), 0), (atoms(("H", 0, 0, 0), multiplicity=2), 0), (H2, 2), (LIH, 50)],
+    [(atoms(("He", 0, 0, 0)), 0), (atoms(("H", 0, 0, 0), multiplicity=2), 0), (H2, 2), (LIH, 21)],
 )
 def test_the_circuit_is_counted(molecule: dict[str, object], parameters: int) -> None:
     result, _ = solve(molecule, VQE)

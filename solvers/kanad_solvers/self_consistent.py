@@ -1,0 +1,208 @@
+"""Self-consistent iterations: start, report, rescue, and the search for a stable minimum.
+
+A plain PySCF script for a small molecule spends most of its time on reading basis-set text and on checkpoint
+files. Here parsed bases come from a cache, the atoms of the initial guess too, and a checkpoint is written by time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kanad_solvers import fields, mole
+from kanad_solvers.errors import NotConverged
+from kanad_solvers.fields import Kind
+from kanad_solvers.spec import Spec
+
+if TYPE_CHECKING:
+    from kanad_solvers.run import Watch
+
+FOLLOWED_INSTABILITIES = 4
+MEMORY = "scf"
+
+
+def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> Any:
+    """A PySCF mean field with a finite energy; `field.converged` says whether it met its tolerance.
+
+    Args:
+        mol: a built PySCF molecule.
+        spec: `spec.method` gives the options if it is `hf`; other methods take the defaults.
+        kind: which reference, for methods that need a certain one.
+
+    Raises:
+        InvalidSpec: RHF was asked for unpaired electrons.
+        NotConverged: no finite energy came out.
+    """
+    options = fields.options_of(spec)
+    kind = kind or fields.kind_for(options, mol.spin)
+    field = fields.build(mol, kind, spec, watch)
+    meter = _Meter(watch)
+    start = _start(field, kind, watch)
+    if spec.solvent is not None:
+        start, gas_hartree = _in_gas(field, start, meter, watch)
+        field = fields.in_solvent(field, spec.solvent)
+        field.kanad_gas_hartree = gas_hartree
+    field.callback = meter
+    _iterate(field, start)
+    if not field.converged:
+        field = _rescue(field, meter, watch)
+    if options.check_stability or (options.check_stability is None and kind == "uhf"):
+        field = _settle(field, meter, watch)
+    if not np.isfinite(field.e_tot):
+        raise NotConverged(f"{kind} gave the energy {field.e_tot}", last_energy_hartree=meter.energy)
+    if not field.converged:
+        watch.warn(
+            f"{kind.upper()} did not reach {options.conv_tol:g} hartree in {options.max_iterations} "
+            "iterations; its energy is that of the last one: raise max_iterations or check the molecule"
+        )
+    watch.memory.keep(MEMORY, mo_coeff=field.mo_coeff, mo_occ=field.mo_occ)
+    watch.keep_orbitals(field)
+    return field
+
+
+def _start(field: Any, kind: Kind, watch: Watch) -> Any:
+    """The density to start from: that of a neighbour or of a lost attempt, else one made of atoms."""
+    mol = field.mol
+    kept = watch.recall(MEMORY, "SCF orbitals")
+    if kept is not None and _fits(kept, mol, kind):
+        return field.make_rdm1(kept["mo_coeff"], kept["mo_occ"])
+    guess = mole.initial_density(mol, field.get_ovlp())
+    return mole.split_by_spin(mol, guess) if kind == "uhf" else guess
+
+
+def _fits(kept: dict[str, Any], mol: Any, kind: Kind) -> bool:
+    """Whether kept orbitals are those of this molecule, basis and spin."""
+    coefficients, occupations = kept["mo_coeff"], kept["mo_occ"]
+    if coefficients.shape[-2] != mol.nao or coefficients.ndim != (3 if kind == "uhf" else 2):
+        return False
+    if kind == "uhf":
+        return bool(tuple(np.rint(occupations.sum(axis=1)).astype(int)) == tuple(mol.nelec))
+    singles = int((np.rint(occupations) == 1).sum())
+    return bool(np.rint(occupations.sum()) == mol.nelectron and singles == mol.spin)
+
+
+def _in_gas(field: Any, start: Any, meter: _Meter, watch: Watch) -> tuple[Any, float]:
+    """Density and energy (hartree) without the solvent, which the solvation energy is counted from."""
+    gas = field.copy()
+    gas.callback = meter
+    _iterate(gas, start)
+    if not gas.converged:
+        watch.warn("SCF without the solvent did not converge: the solvation energy is not meaningful")
+    return gas.make_rdm1(), float(gas.e_tot)
+
+
+class _Meter:
+    """SCF callback: one report per cycle, counted on over rescue attempts; ends the run when cancelled."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._iteration = 0
+        self.energy: float | None = None
+
+    def __call__(self, cycle: dict[str, Any]) -> None:
+        self._iteration += 1
+        energy = float(cycle["e_tot"])
+        delta = None if self.energy is None else energy - self.energy
+        residual = cycle.get("norm_gorb")
+        self._watch.converge("scf", self._iteration, energy, delta, residual)
+        self._watch.memory.keep(MEMORY, mo_coeff=cycle["mo_coeff"], mo_occ=cycle["mo_occ"])
+        self.energy = energy
+
+
+def _iterate(field: Any, density: Any) -> None:
+    try:
+        field.kernel(dm0=density)
+    except np.linalg.LinAlgError as error:
+        raise NotConverged(
+            "the orbital equations are singular; atoms may be too close, or the basis linearly dependent"
+        ) from error
+
+
+def _rescue(field: Any, meter: _Meter, watch: Watch) -> Any:
+    """Tries damping, a level shift and second-order steps in turn, until one converges.
+
+    Each rung has `max_iterations` cycles of its own and starts from the density of the rung before.
+    """
+    plain = {"damp": field.damp, "level_shift": field.level_shift, "diis_start_cycle": field.diis_start_cycle}
+    rungs = (
+        ("damping of 0.5", {"damp": 0.5, "diis_start_cycle": 8}),
+        ("a level shift of 0.3 hartree", {"level_shift": 0.3}),
+    )
+    for words, changes in rungs:
+        watch.info(f"SCF has not converged; trying {words}")
+        for name, value in changes.items():
+            setattr(field, name, value)
+        _iterate(field, field.make_rdm1())
+        for name, value in plain.items():
+            setattr(field, name, value)
+        if field.converged:
+            return field
+    watch.info("SCF has not converged; trying second-order steps")
+    return _second_order(field, field.mo_coeff, meter)
+
+
+def _second_order(field: Any, mo_coeff: Any, meter: _Meter | None) -> Any:
+    """Newton steps from given orbitals; hands back the first-order object with the new orbitals in it."""
+    newton = field.newton()
+    newton.callback = meter
+    newton.max_cycle = field.max_cycle
+    newton.kernel(mo_coeff, field.mo_occ)
+    for name in ("converged", "e_tot", "mo_energy", "mo_coeff", "mo_occ"):
+        setattr(field, name, getattr(newton, name))
+    return field
+
+
+# Stability
+
+
+def _settle(field: Any, meter: _Meter, watch: Watch) -> Any:
+    """Follows internal instabilities to a minimum (Seeger and Pople, J. Chem. Phys. 66, 3045 (1977)).
+
+    Leaves the verdict in `field.kanad_stable`; does nothing for a field that has not converged.
+    """
+    for _ in range(FOLLOWED_INSTABILITIES):
+        if not field.converged:
+            return field
+        watch.check()
+        orbitals, stable = _downhill(field)
+        if stable:
+            field.kanad_stable = True
+            _warn_external(field, watch)
+            return field
+        before = float(field.e_tot)
+        _iterate(field, field.make_rdm1(orbitals, field.mo_occ))
+        if not field.converged:
+            field = _rescue(field, meter, watch)
+        watch.info(
+            f"SCF solution at {before:.8f} hartree was a saddle point; "
+            f"followed the instability to {field.e_tot:.8f} hartree"
+        )
+    _, stable = _downhill(field)
+    field.kanad_stable = stable
+    if not stable:
+        watch.warn("the SCF solution is still a saddle point after following its instability four times")
+    return field
+
+
+def _downhill(field: Any) -> tuple[Any, bool]:
+    """Orbitals turned along the lowest internal instability, and whether there was none."""
+    occupations = np.atleast_2d(field.mo_occ)
+    if all((occupation > 0).all() or not (occupation > 0).any() for occupation in occupations):
+        return field.mo_coeff, True  # nothing to rotate: every orbital is full, or every one empty
+    orbitals, _, stable, _ = field.stability(internal=True, external=False, return_status=True)
+    return orbitals, bool(stable)
+
+
+def _warn_external(field: Any, watch: Watch) -> None:
+    """A stable RHF solution may still lie above a UHF one: say so, for it is not what was asked for."""
+    if fields.kind_of(field) == "rhf" and not is_stable_towards_uhf(field):
+        watch.warn("the RHF solution is unstable towards UHF, as diradicals are; try reference uhf")
+
+
+def is_stable_towards_uhf(field: Any) -> bool:
+    """Whether no unrestricted solution lies below an RHF one in its neighbourhood."""
+    if (field.mo_occ > 0).all():
+        return True
+    *_, stable = field.stability(internal=False, external=True, return_status=True)
+    return bool(stable)
