@@ -6,6 +6,7 @@ iteration, so that a short run writes none.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import zipfile
@@ -73,7 +74,8 @@ class Memory:
             for name, array in arrays.items()
         }
         beside = self._path.with_suffix(".new")
-        with open(beside, "wb") as file:
-            np.savez(file, **flat)  # type: ignore[arg-type]  # the stub takes the names for its own options
-        os.replace(beside, self._path)
+        with contextlib.suppress(OSError):  # a full disk costs the checkpoint, not the run
+            with open(beside, "wb") as file:
+                np.savez(file, **flat)  # type: ignore[arg-type]  # the stub takes the names for its own options
+            os.replace(beside, self._path)
         self._written_at = time.monotonic()

@@ -208,7 +208,9 @@ class Solver(Protocol):
         """The result of the method, without geometry, provenance and the warnings that `watch` keeps."""
 
 
-def run(spec: Spec, report: Report, cancelled: IsCancelled, memory: Memory | None = None) -> Result:
+def run(
+    spec: Spec, report: Report, cancelled: IsCancelled, memory: Memory | None = None, keep: Path | None = None
+) -> Result:
     """The finished result of one experiment.
 
     Args:
@@ -216,6 +218,7 @@ def run(spec: Spec, report: Report, cancelled: IsCancelled, memory: Memory | Non
         report: takes every report as it comes; may coalesce.
         cancelled: looked at on every iteration.
         memory: what an earlier attempt left, and where this one writes its checkpoint.
+        keep: file for the orbitals (`wavefunction.Wavefunction`); none is written without it.
 
     Raises:
         Cancelled: `cancelled` said so.
@@ -237,7 +240,22 @@ def run(spec: Spec, report: Report, cancelled: IsCancelled, memory: Memory | Non
         provenance=clock.provenance(seed=getattr(spec.method, "seed", None)),
     )
     _refuse_nonfinite(result)
+    if keep is not None and watch.field is not None and result.scan is None:
+        _keep_orbitals(keep, spec, msgspec.structs.replace(molecule, geometry=result.geometry), watch)
     return result
+
+
+def _keep_orbitals(path: Path, spec: Spec, molecule: Parsed, watch: Watch) -> None:
+    """Writes the orbitals beside the result; a full disk costs the files that are made of them, never the result."""
+    from kanad_solvers import wavefunction
+
+    kept = wavefunction.encode(wavefunction.capture(watch.field, spec, molecule, watch.window, watch.qasm))
+    beside = path.with_suffix(".new")
+    try:
+        beside.write_bytes(kept)
+        beside.replace(path)
+    except OSError as error:
+        watch.warn(f"the orbitals could not be kept ({error.strerror}): files made of them will be missing")
 
 
 def _solver(spec: Spec) -> Solver:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from kanad_server.http import experiments, methods, molecules, openapi, stream, system
+from kanad_server.http import artifacts, experiments, methods, molecules, openapi, stream, system
 from kanad_server.http.guard import Guard
 from kanad_server.http.problems import HANDLERS
 from kanad_server.service import open_service
@@ -31,6 +31,8 @@ def routes() -> list[BaseRoute]:
                 Route(one, experiments.delete, methods=["DELETE"]),
                 Route(f"{one}/result", experiments.result, methods=["GET"]),
                 Route(f"{one}/events", experiments.events, methods=["GET"]),
+                Route(f"{one}/artifacts", artifacts.listing, methods=["GET"]),
+                Route(f"{one}/artifacts/{{name}}", artifacts.download, methods=["GET"]),
                 Route(f"{one}/cancel", experiments.cancel, methods=["POST"]),
                 Route(f"{one}/retry", experiments.retry, methods=["POST"]),
                 WebSocketRoute(f"{one}/stream", stream.stream),

@@ -14,7 +14,9 @@ from kanad_server import clock
 from kanad_server.dispatch import Dispatch
 from kanad_server.engines.desk import Desk
 from kanad_server.engines.local import LocalEngine
+from kanad_server.engines.worker import Keeping
 from kanad_server.errors import StartRefused
+from kanad_server.files import Files
 from kanad_server.hub import Hub
 from kanad_server.intake import Intake
 from kanad_server.journal import Journal
@@ -35,6 +37,8 @@ class Service:
     engine: LocalEngine
     dispatch: Dispatch
     intake: Intake
+    desk: Desk
+    files: Files
     started_at: str = field(default_factory=clock.now)
 
     def drain(self) -> None:
@@ -67,7 +71,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             hub = Hub(settings.max_viewers)
             journal = Journal(store, hub)
             scratch = data.absolute() / "scratch"
-            async with LocalEngine(settings.slots, scratch, journal) as engine:
+            files = Files(data.absolute() / "files")
+            keeping = Keeping(str(files.directory), settings.checkpoint_s)
+            async with LocalEngine(settings.slots, scratch, journal, keeping) as engine:
                 desk = Desk(scratch)
                 service = Service(
                     settings=settings,
@@ -79,23 +85,25 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                         journal, engine, max_attempts=settings.max_attempts, max_waiting=settings.max_waiting
                     ),
                     intake=Intake(desk, enable_probe=settings.enable_probe),
+                    desk=desk,
+                    files=files,
                 )
                 try:
-                    async with _running(service, desk):
+                    async with _running(service):
                         yield service
                 finally:
                     await desk.close()
 
 
 @asynccontextmanager
-async def _running(service: Service, desk: Desk) -> AsyncIterator[None]:
+async def _running(service: Service) -> AsyncIterator[None]:
     """The service's tasks. A task that fails takes the service down: it would be lame without it."""
     async with asyncio.TaskGroup() as group:
         committing = group.create_task(service.journal.run(), name="journal")
         others = [
             group.create_task(service.dispatch.run(), name="dispatch"),
             group.create_task(service.engine.warm(), name="warm-slots"),
-            group.create_task(desk.warm(), name="warm-desk"),
+            group.create_task(service.desk.warm(), name="warm-desk"),
         ]
         try:
             yield

@@ -99,6 +99,19 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     next_after: int | None = None
 
 
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that can be downloaded."""
+
+    name: str
+    media_type: str
+
+
+class ArtifactPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of an experiment."""
+
+    items: list[Artifact]
+
+
 # Molecules and methods
 
 
@@ -201,6 +214,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 __all__ = [
     "TERMINAL",
+    "Artifact",
+    "ArtifactPage",
     "Convergence",
     "Error",
     "Estimate",

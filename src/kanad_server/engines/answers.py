@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -42,6 +42,43 @@ def prepare(question: bytes) -> bytes:
     except InvalidSpec as error:
         return _encode(Refusal(error.errors))
     return _encode(Answer(msgspec.Raw(_encode(prepared))))
+
+
+class FileQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A file to be made of kept orbitals: `kind` is a function of `kanad_solvers.interop`."""
+
+    path: str
+    kind: Literal["molden", "cube", "grid", "fcidump"]
+    numbers: tuple[int, ...] = ()
+
+
+_decode_file_question = msgspec.json.Decoder(FileQuestion).decode
+
+
+def make_file(question: bytes) -> bytes:
+    """The bytes of a file behind a `1`, or a refusal as JSON behind a `0`."""
+    from pathlib import Path
+
+    from kanad_solvers import interop, wavefunction
+    from kanad_solvers.errors import TooLarge
+
+    asked = _decode_file_question(question)
+    kept = wavefunction.decode(Path(asked.path).read_bytes())
+    try:
+        match asked.kind:
+            case "molden":
+                made = interop.molden(kept).encode()
+            case "cube":
+                made = interop.cube(kept, asked.numbers[0]).encode()
+            case "grid":
+                made = interop.grid(kept, asked.numbers)
+            case "fcidump":
+                made = interop.fcidump(kept).encode()
+    except InvalidSpec as error:
+        return b"0" + _encode(Refusal(error.errors))
+    except TooLarge as error:
+        return b"0" + _encode(Refusal((FieldError("orbitals", error.message),)))
+    return b"1" + made
 
 
 def parse(question: bytes) -> bytes:

@@ -11,14 +11,15 @@ from typing import Self
 
 from kanad_server.engines import forkserver
 from kanad_server.engines.slot import Gate, ProcessSlot
+from kanad_server.engines.worker import Keeping
 
 
 class LocalEngine:
     """`count` process slots. Enter it to start the forkserver; `warm` starts the processes; leaving ends them all."""
 
-    def __init__(self, count: int, scratch: Path, gate: Gate) -> None:
+    def __init__(self, count: int, scratch: Path, gate: Gate, keeping: Keeping) -> None:
         self._scratch = scratch
-        self._slots = [ProcessSlot(f"local-{number}", scratch, gate) for number in range(count)]
+        self._slots = [ProcessSlot(f"local-{number}", scratch, gate, keeping) for number in range(count)]
 
     @property
     def slots(self) -> Sequence[ProcessSlot]:

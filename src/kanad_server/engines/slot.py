@@ -53,10 +53,11 @@ class Gate(Protocol):
 class ProcessSlot:
     """A `Slot` whose attempts run in a process of its own. A process that dies is replaced at the next attempt."""
 
-    def __init__(self, name: str, scratch: Path, gate: Gate) -> None:
+    def __init__(self, name: str, scratch: Path, gate: Gate, keeping: worker.Keeping) -> None:
         self._name = name
         self._scratch = scratch
         self._gate = gate
+        self._keeping = keeping
         self._process: WorkerProcess | None = None
         self._starting = asyncio.Lock()
         self._submitted: Future[None] | None = None
@@ -141,7 +142,7 @@ class ProcessSlot:
             process.cancel_flag.value = 0
             try:
                 self._submitted = process.executor.submit(
-                    worker.run, _encode_spec(job.spec), job.experiment_id, job.attempt
+                    worker.run, _encode_spec(job.spec), job.experiment_id, job.attempt, self._keeping
                 )
             except BrokenProcessPool:
                 await self.close()

@@ -17,15 +17,19 @@ import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from kanad_server import files
 from kanad_server.engines import frames, messages
 from kanad_server.wire import Error, Reported
 from kanad_solvers.errors import Cancelled, SolverError
+from kanad_solvers.memory import Memory
 from kanad_solvers.progress import Convergence, Log, Progress
+from kanad_solvers.result import Result
 from kanad_solvers.spec import Probe, Spec
 
 NICENESS = 10
@@ -51,19 +55,26 @@ def start(writer: Connection, cancel_flag: Any, directory: str) -> None:
     _writer, _cancel_flag = writer, cancel_flag
 
 
-def run(job: bytes, experiment_id: str, attempt: int) -> None:
+class Keeping(NamedTuple):
+    """Where attempts keep what outlives them: a directory, and the seconds between two checkpoints."""
+
+    directory: str
+    checkpoint_s: float
+
+
+def run(job: bytes, experiment_id: str, attempt: int, keeping: Keeping) -> None:
     """Run one attempt; everything it has to say, to the end marker, goes through the pipe."""
     spec = _decode_spec(job)
     _limit_memory(spec.limits.memory_mb)
     report = _Coalescer(lambda progress: _send(messages.Report(progress)))
-    end = _end_of(spec, report, experiment_id, attempt)
+    end = _end_of(spec, report, experiment_id, attempt, keeping)
     _limit_memory(None)
     report.flush()
     _send(end)
 
 
 def _end_of(
-    spec: Spec, report: _Coalescer, experiment_id: str, attempt: int
+    spec: Spec, report: _Coalescer, experiment_id: str, attempt: int, keeping: Keeping
 ) -> messages.Completed | messages.Failed | messages.Cancelled:
     try:
         if isinstance(spec.method, Probe):
@@ -71,9 +82,7 @@ def _end_of(
 
             result = probe.run(spec.method, report.send_now, _is_cancelled, f"{experiment_id} {attempt}")
         else:
-            import kanad_solvers.run
-
-            result = kanad_solvers.run.run(spec, report, _is_cancelled)
+            result = _solve(spec, report, experiment_id, attempt, keeping)
         if not _is_finite(msgspec.to_builtins(result)):
             return messages.Failed(Error(code="bad_result", message="the solver returned a number that is not finite"))
         return messages.Completed(result.energy_hartree, msgspec.Raw(messages.encode(result)))
@@ -92,6 +101,21 @@ def _end_of(
     except BaseException as error:  # the edge of the process: without an end marker the slot would wait for ever
         _send(messages.Trouble(traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:]))
         return messages.Failed(Error(code="solver_failed", message=f"the solver stopped with {type(error).__name__}"))
+
+
+def _solve(spec: Spec, report: _Coalescer, experiment_id: str, attempt: int, keeping: Keeping) -> Result:
+    """The chemistry, begun from the checkpoint of an attempt that was lost."""
+    import kanad_solvers.run
+
+    directory = Path(keeping.directory)
+    checkpoint = files.checkpoint(directory, experiment_id)
+    memory = Memory(checkpoint, keeping.checkpoint_s)
+    if attempt > 1:
+        memory.load()
+    kept = files.orbitals(directory, experiment_id)
+    result = kanad_solvers.run.run(spec, report, _is_cancelled, memory, kept)
+    checkpoint.unlink(missing_ok=True)
+    return result
 
 
 class _Coalescer:

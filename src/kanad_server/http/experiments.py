@@ -50,7 +50,7 @@ async def submit(request: Request) -> Response:
 
 async def read(request: Request) -> Response:
     """One experiment."""
-    return answer(service_of(request).dispatch.seen(await _experiment(request)))
+    return answer(service_of(request).dispatch.seen(await experiment_of(request)))
 
 
 async def list_(request: Request) -> Response:
@@ -63,7 +63,7 @@ async def list_(request: Request) -> Response:
 
 async def result(request: Request) -> Response:
     """The result of a completed experiment."""
-    experiment = await _experiment(request)
+    experiment = await experiment_of(request)
     body = await service_of(request).store.result(experiment.id)
     if body is not None:
         return Response(body, media_type="application/json")
@@ -76,7 +76,7 @@ async def events(request: Request) -> Response:
     """A stretch of the log."""
     after = query_int(request, "after", 0, low=0, high=2**53)
     limit = query_int(request, "limit", 1000, low=1, high=MAX_EVENTS)
-    experiment = await _experiment(request)
+    experiment = await experiment_of(request)
     rows = await service_of(request).store.events(experiment.id, after, limit)
     more = bool(rows) and rows[-1][0] < experiment.last_seq
     items = ",".join(body for _, body in rows)
@@ -98,14 +98,20 @@ async def retry(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Forget an experiment that has ended: 204."""
     service = service_of(request)
-    experiment = await _experiment(request)
+    experiment = await experiment_of(request)
     if not experiment.is_final or service.journal.head(experiment.id) is not None:
         raise Conflict("still_active", f"the experiment is {experiment.status}; cancel it first")
     await service.store.delete(experiment.id)
+    await asyncio.to_thread(service.files.forget, experiment.id)
     return Response(status_code=204)
 
 
-async def _experiment(request: Request) -> Experiment:
+async def experiment_of(request: Request) -> Experiment:
+    """The experiment that the path names.
+
+    Raises:
+        NotFound: there is none.
+    """
     experiment_id: str = request.path_params["id"]
     experiment = await service_of(request).journal.current(experiment_id)
     if experiment is None:

@@ -70,6 +70,14 @@ OPERATIONS: tuple[Operation, ...] = (
         query={"after": _INTEGER, "limit": {"type": "integer", "minimum": 1, "maximum": 10_000}},
     ),
     Operation(
+        name="artifacts", method="GET", path="/api/v1/experiments/{id}/artifacts",
+        summary="The files of a completed experiment", responses={200: wire.ArtifactPage}, refusals=(404, 409, 503),
+    ),
+    Operation(
+        name="artifact", method="GET", path="/api/v1/experiments/{id}/artifacts/{name}", summary="One file",
+        responses={200: bytes}, refusals=(404, 409, 503), query={"orbitals": _TEXT},
+    ),
+    Operation(
         name="cancel", method="POST", path="/api/v1/experiments/{id}/cancel",
         summary="Ask for the end; asking again changes nothing", responses={202: wire.Experiment},
         refusals=(404, 503),
@@ -115,7 +123,7 @@ def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     types = {wire.Problem}
     for operation in OPERATIONS:
-        types |= {operation.request, *operation.responses.values()} - {None}
+        types |= {operation.request, *operation.responses.values()} - {None, bytes}
     ordered = sorted(types, key=lambda struct: struct.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
     schema_of = dict(zip(ordered, schemas, strict=True))
@@ -147,7 +155,7 @@ async def docs(request: Request) -> Response:
 def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, struct in operation.responses.items():
-        content = {} if struct is None else {"application/json": {"schema": schema_of[struct]}}
+        content = _content(struct, schema_of)
         responses[str(status)] = {"description": operation.summary} | ({"content": content} if content else {})
     for status in sorted({400, 403, *operation.refusals} - set(operation.responses)):
         responses[str(status)] = {
@@ -170,10 +178,20 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     return described
 
 
+def _content(struct: Any, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    if struct is None:
+        return {}
+    if struct is bytes:
+        return {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    return {"application/json": {"schema": schema_of[struct]}}
+
+
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = []
-    if "{id}" in operation.path:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": _TEXT})
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": _TEXT}
+        for name in ("id", "name")
+        if f"{{{name}}}" in operation.path
+    ]
     query = [{"name": name, "in": "query", "schema": schema} for name, schema in operation.query.items()]
     headers = [{"name": name, "in": "header", "schema": _TEXT} for name in operation.headers]
     return parameters + query + headers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import msgspec
+import numpy as np
 import pytest
 
 from kanad_solvers.errors import Cancelled, InvalidSpec, NotConverged
