@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # missed. Twice as many and four more were enough in every case tried.
 LEAST_EXTRA_ROOTS = 4
 MAX_CYCLES = 200
+EMPTY_ROOT = 1e-7  # hartree; amplitudes that antisymmetry forbids come as roots of zero energy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     states = _states(float(solver.e_tot), field, roots)
     for state in states:
         watch.state(state)
-    ground = correlated.describe(spec, field, solver, None, watch)
+    ground = correlated.describe(spec, molecule, field, solver, None, watch)
     watch.stage(3, last, "Properties computed", solver.e_tot)
     return Result(
         energy_hartree=ground.energy_hartree,
@@ -109,6 +110,7 @@ def _solve(equations: Any, s_squared: float | None, task: ExcitedStates, watch: 
     return [
         Root(energy=float(energy), s_squared=s_squared, converged=bool(done))
         for energy, done in zip(np.atleast_1d(energies), np.atleast_1d(converged), strict=True)
+        if abs(energy) > EMPTY_ROOT
     ]
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 hf.MUTE_CHKFILE = True  # an HDF5 file per SCF object and a write per cycle cost a third of a small solve
 
+VV10_GRID_LEVEL = 1
+
 Kind: TypeAlias = Literal["rhf", "uhf", "rohf"]
 
 
@@ -98,6 +100,9 @@ def _kohn_sham(mol: Any, kind: Kind, options: DensityFunctional) -> Any:
     make = {"rhf": rks.RKS, "uhf": uks.UKS, "rohf": roks.ROKS}[kind]
     field = make(mol, xc=FUNCTIONALS[options.xc].xc)
     field.grids.level = options.grid_level
+    if FUNCTIONALS[options.xc].has_vv10:
+        # The nonlocal term is smooth: a coarse grid does (Vydrov and Van Voorhis, J. Chem. Phys. 133, 244103 (2010)).
+        field.nlcgrids.level = min(options.grid_level, VV10_GRID_LEVEL)
     if options.dispersion != "none":
         field.disp = options.dispersion
     return field

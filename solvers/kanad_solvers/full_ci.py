@@ -364,7 +364,15 @@ class _Space:
         """H on CI matrices by the strings that each a^+_p a_q connects."""
         window, kernel = self._window, direct_spin0 if self._symmetric else direct_spin1
         absorbed, links = self._absorbed(), self._links()
-        return lambda vector: np.asarray(kernel.contract_2e(absorbed, vector, window.norb, self._nelec, links))
+
+        def image(vector: Array) -> Array:
+            if self._symmetric:
+                # PySCF's code for singlets is not linear in what rounding leaves of the antisymmetric part, which
+                # Davidson's method would let grow until roots fall below the exact ones.
+                vector = (vector + vector.T) / 2
+            return np.asarray(kernel.contract_2e(absorbed, vector, window.norb, self._nelec, links))
+
+        return image
 
     def _pair_image(self) -> Callable[[Array], Array]:
         """H on the CI matrix of one electron of each spin: an exchange build, norb^4 instead of norb^6."""

@@ -45,11 +45,12 @@ def measure(positions: Array, coordinate: Coordinate) -> float:
 def with_value(geometry: Coordinates, coordinate: Coordinate, value: float) -> Coordinates:
     """The structure with another value of the coordinate: a rigid fragment moves, the rest stays.
 
-    The fragment is what hangs on the last atom when the bond before it is cut; in a ring the last atom moves alone.
+    The fragment is what hangs on the last atom when the bond before it is cut, and for a dihedral everything on the
+    far side of the middle bond; in a ring the last atom moves alone.
     """
     positions = np.array(geometry.coordinates_angstrom)
     atoms = coordinate.atoms
-    moving = _fragment(geometry, atoms[-2], atoms[-1])
+    moving = _moving(geometry, coordinate)
     change = value - measure(positions, coordinate)
     if coordinate.type == "bond":
         direction = positions[atoms[1]] - positions[atoms[0]]
@@ -90,6 +91,16 @@ def bonded(geometry: Coordinates) -> NDArray[np.bool_]:
     found = distances < BOND_FACTOR * (radii[:, None] + radii[None, :])
     np.fill_diagonal(found, False)
     return np.asarray(found)
+
+
+def _moving(geometry: Coordinates, coordinate: Coordinate) -> list[int]:
+    """Atoms that move with the coordinate."""
+    atoms = coordinate.atoms
+    if coordinate.type == "dihedral":
+        side = _fragment(geometry, atoms[1], atoms[2])
+        if atoms[3] in side and atoms[0] not in side:
+            return side
+    return _fragment(geometry, atoms[-2], atoms[-1])
 
 
 def _fragment(geometry: Coordinates, fixed: int, moved: int) -> list[int]:

@@ -167,8 +167,10 @@ class InnerWatch(Watch):
     `mute` drops convergence and log reports too; with `energies_only` a solver may leave out costly properties.
     """
 
-    def __init__(self, outer: Watch, *, mute: bool = False, energies_only: bool = False) -> None:
-        super().__init__(outer.report, outer.cancelled, outer.memory)
+    def __init__(
+        self, outer: Watch, *, mute: bool = False, energies_only: bool = False, memory: Memory | None = None
+    ) -> None:
+        super().__init__(outer.report, outer.cancelled, memory or outer.memory)
         self.energies_only = energies_only
         self._outer, self._mute = outer, mute
         self._before: dict[str, int] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec.structs import replace
 
 from kanad_solvers import internal
+from kanad_solvers.extrapolation import Path
+from kanad_solvers.memory import Memory
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Result, ScanCurve
 from kanad_solvers.run import InnerWatch, Solver, Watch, method_solver
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
 
 MEMORY = "scan"
-LEAST_OVERLAP = 0.5  # smallest singular value between occupied spaces of neighbours; a change of state gives about 0
-LEAST_KINK_HARTREE = 2e-3
-KINK_FACTOR = 10.0  # picked: how much worse than elsewhere a point must fit its neighbours to be called a jump
+SAME_HARTREE = 1e-5  # energies of one state, solved from two sides
+LEAST_KINK_HARTREE = 1e-3
+KINK_FACTOR = 4.0  # picked: how much worse than its neighbours an interval must fit to be called a jump
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
@@ -34,6 +36,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     walk = _Walk(spec, molecule, values, watch)
     for index in range(len(values)):
         walk.visit(index)
+    walk.come_back()
     best = walk.lowest()
     jumps = walk.jumps()
     for index in jumps:
@@ -62,7 +65,7 @@ class _Walk:
         self._solve: Solver = method_solver(spec)
         self._watch = watch
         self._inner = InnerWatch(watch, energies_only=True)
-        self._occupied: Any = None
+        self._path = Path()
         self._broken: list[int] = []
         self._lowest: tuple[float, Result] | None = None
         kept = watch.recall(MEMORY, "finished scan points")
@@ -75,17 +78,41 @@ class _Walk:
         last = len(self._values)
         if index < self._done_before:
             return
-        value = self._values[index]
-        geometry = internal.with_value(self._molecule.geometry, self._coordinate, value)
-        result = self._solve(self._spec, replace(self._molecule, geometry=geometry), self._inner.next())
-        self._compare_orbitals(index)
+        result = self._at(index, self._inner.next())
         self.energies.append(result.energy_hartree)
         self.converged.append(result.converged)
+        self._watch.memory.keep(MEMORY, energies=np.array(self.energies), converged=np.array(self.converged))
+        self._watch.point(index, self._values[index], result.energy_hartree)
+        self._watch.stage(index, last - 1, f"Point {index + 1} of {last}", result.energy_hartree)
+
+    def come_back(self) -> None:
+        """Solves the last point without the neighbour's orbitals, and walks back for as long as that is lower.
+
+        Orbitals that are handed on stay in the state they began in, also where another one has become lower.
+        """
+        fresh = InnerWatch(self._watch, energies_only=True, memory=Memory())
+        self._path = Path()
+        for index in reversed(range(1, len(self._values))):
+            result = self._at(index, fresh.next())
+            if not result.energy_hartree < self.energies[index] - SAME_HARTREE:
+                break
+            self.energies[index], self.converged[index] = result.energy_hartree, result.converged
+            self._watch.point(index, self._values[index], result.energy_hartree)
+        else:
+            index = 0
+        if index < len(self._values) - 1:
+            self._broken.append(index)
+            self._watch.info(f"a lower state was found from point {index + 2} on; its energies replace the first ones")
+
+    def _at(self, index: int, watch: InnerWatch) -> Result:
+        """The result at one point."""
+        geometry = internal.with_value(self._molecule.geometry, self._coordinate, self._values[index])
+        self._path.prepare(self._values[index], watch.memory)
+        result = self._solve(self._spec, replace(self._molecule, geometry=geometry), watch)
+        self._path.note(self._values[index], self._watch.field, watch.memory)
         if self._lowest is None or result.energy_hartree < self._lowest[0]:
             self._lowest = (result.energy_hartree, replace(result, geometry=geometry))
-        self._watch.memory.keep(MEMORY, energies=np.array(self.energies), converged=np.array(self.converged))
-        self._watch.point(index, value, result.energy_hartree)
-        self._watch.stage(index, last - 1, f"Point {index + 1} of {last}", result.energy_hartree)
+        return result
 
     def lowest(self) -> Result:
         """The result at the lowest point, with its properties."""
@@ -98,61 +125,25 @@ class _Walk:
         return replace(result, geometry=geometry)
 
     def jumps(self) -> tuple[int, ...]:
-        """Points after which the occupied orbitals, or the energy, do not go on as they did."""
+        """Points after which another state was lower, or the energy has a kink."""
         return tuple(sorted({*self._broken, *kinks(np.array(self._values), np.array(self.energies))}))
-
-    def _compare_orbitals(self, index: int) -> None:
-        """Notes a break where the occupied space is not the neighbour's, carried along with the atoms."""
-        now = occupied_space(self._watch.field, self._watch.window)
-        before, self._occupied = self._occupied, now
-        if before is None or now is None or len(before) != len(now):
-            return
-        smallest = min((overlap(a, b) for a, b in zip(before, now, strict=True)), default=1.0)
-        if smallest < LEAST_OVERLAP:
-            self._broken.append(index - 1)
-
-
-def occupied_space(field: Any, window: Any) -> list[Array] | None:
-    """Spaces that the neighbour should share, in orthogonalised atomic orbitals, each shape (nao, n).
-
-    They are the occupied orbitals of each spin, or the core and the core with the active orbitals of a window.
-    """
-    if field is None:
-        return None
-    values, vectors = np.linalg.eigh(field.mol.intor_symmetric("int1e_ovlp"))
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    if window is not None:
-        edges = (window.ncore, window.ncore + window.norb)
-        return [root @ window.orbitals[:, :edge] for edge in edges]
-    coefficients, occupations = np.asarray(field.mo_coeff), np.asarray(field.mo_occ)
-    if coefficients.ndim == 3:
-        return [root @ coefficients[s][:, occupations[s] > 0.5] for s in (0, 1)]
-    return [root @ coefficients[:, occupations > 0.5], root @ coefficients[:, occupations > 1.5]]
-
-
-def overlap(before: Array, now: Array) -> float:
-    """Smallest singular value between two orthonormal spaces; 1 where they are the same or empty."""
-    if before.shape != now.shape or 0 in before.shape:
-        return 1.0
-    return float(np.linalg.svd(before.T @ now, compute_uv=False).min())
 
 
 def kinks(values: Array, energies: Array) -> list[int]:
     """Indices i such that the energy between i and i + 1 does not follow from three points on either side.
 
     A parabola through the three points before i + 1 is held against that point, and one through the three after i
-    against point i; where both miss by far more than is usual along the curve, the state has changed.
+    against point i; where both miss by far more than in the intervals beside, the state has changed.
     """
     order = np.argsort(values)
     x, y = values[order], energies[order]
     if len(x) < 7 or len(np.unique(x)) < len(x):
         return []
     inner = range(2, len(x) - 3)
-    gaps = np.array(inner)
     misses = np.array([min(_miss(x, y, i, i + 1), _miss(x, y, i + 1, i)) for i in inner])
-    usual = np.median(misses)
-    found = gaps[(misses > KINK_FACTOR * usual) & (misses > LEAST_KINK_HARTREE)]
-    return [int(min(order[i], order[i + 1])) for i in found if misses[i - 2] >= misses[max(i - 3, 0) : i].max()]
+    beside = np.array([misses[max(place - 1, 0) : place + 2].sum() - misses[place] for place in range(len(misses))])
+    found = np.flatnonzero((misses > KINK_FACTOR * beside) & (misses > LEAST_KINK_HARTREE)) + inner.start
+    return [int(min(order[i], order[i + 1])) for i in found]
 
 
 def _miss(x: Array, y: Array, near: int, target: int) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kanad_solvers import fields, mole
 from kanad_solvers.errors import NotConverged
+from kanad_solvers.extrapolation import power
 from kanad_solvers.fields import Kind
 from kanad_solvers.spec import Spec
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kanad_solvers.run import Watch
 
 FOLLOWED_INSTABILITIES = 4
+DEGENERATE_HARTREE = 1e-5
 MEMORY = "scf"
 
 
@@ -38,7 +40,8 @@ def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> An
     kind = kind or fields.kind_for(options, mol.spin)
     field = fields.build(mol, kind, spec, watch)
     meter = _Meter(watch)
-    start = _start(field, kind, watch)
+    kept = _kept(mol, kind, watch)
+    start = _start(field, kind, kept)
     if spec.solvent is not None:
         start, gas_hartree = _in_gas(field, start, meter, watch)
         field = fields.in_solvent(field, spec.solvent)
@@ -56,19 +59,58 @@ def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> An
             f"{kind.upper()} did not reach {options.conv_tol:g} hartree in {options.max_iterations} "
             "iterations; its energy is that of the last one: raise max_iterations or check the molecule"
         )
-    watch.memory.keep(MEMORY, mo_coeff=field.mo_coeff, mo_occ=field.mo_occ)
+    if kept is not None:
+        _align(field, _carried(kept, field.get_ovlp()))
+    watch.memory.keep(MEMORY, mo_coeff=field.mo_coeff, mo_occ=field.mo_occ, overlap=field.get_ovlp())
     watch.keep_orbitals(field)
     return field
 
 
-def _start(field: Any, kind: Kind, watch: Watch) -> Any:
-    """The density to start from: that of a neighbour or of a lost attempt, else one made of atoms."""
-    mol = field.mol
+def _align(field: Any, before: Any) -> None:
+    """Turns orbitals of equal energy and occupation to be as near as can be to the neighbour's: amplitudes then fit.
+
+    Otherwise signs, and mixtures of degenerate orbitals, are those that the diagonalisation happened to give.
+    """
+    overlap = field.get_ovlp()
+    coefficients = np.array(field.mo_coeff)
+    if before.shape != coefficients.shape:
+        return
+    sets = zip(
+        *(np.atleast_2d(part) for part in (field.mo_energy, field.mo_occ)),
+        coefficients.reshape(-1, *coefficients.shape[-2:]),
+        before.reshape(-1, *before.shape[-2:]),
+        strict=True,
+    )
+    for energies, occupations, now, old in sets:
+        cuts = np.flatnonzero((np.diff(energies) > DEGENERATE_HARTREE) | (np.diff(occupations) != 0)) + 1
+        for group in np.split(np.arange(len(energies)), cuts):
+            left, _, right = np.linalg.svd(now[:, group].T @ overlap @ old[:, group])
+            now[:, group] = now[:, group] @ left @ right
+    field.mo_coeff = coefficients
+
+
+def _kept(mol: Any, kind: Kind, watch: Watch) -> dict[str, Any] | None:
+    """Orbitals of a neighbour or of a lost attempt, if they fit."""
     kept = watch.recall(MEMORY, "SCF orbitals")
-    if kept is not None and _fits(kept, mol, kind):
-        return field.make_rdm1(kept["mo_coeff"], kept["mo_occ"])
-    guess = mole.initial_density(mol, field.get_ovlp())
-    return mole.split_by_spin(mol, guess) if kind == "uhf" else guess
+    return kept if kept is not None and _fits(kept, mol, kind) else None
+
+
+def _start(field: Any, kind: Kind, kept: dict[str, Any] | None) -> Any:
+    """The density to start from: that of kept orbitals, else one made of atoms."""
+    if kept is not None:
+        return field.make_rdm1(_carried(kept, field.get_ovlp()), kept["mo_occ"])
+    guess = mole.initial_density(field.mol, field.get_ovlp())
+    return mole.split_by_spin(field.mol, guess) if kind == "uhf" else guess
+
+
+def _carried(kept: dict[str, Any], overlap: Any) -> Any:
+    """Kept orbitals made orthonormal in the new overlap: S^-1/2 S_old^1/2 C, which moves them with their atoms."""
+    if "orthogonal" in kept:
+        return power(overlap, -0.5) @ kept["orthogonal"]
+    before = kept.get("overlap")
+    if before is None or before.shape != overlap.shape or before is overlap:
+        return kept["mo_coeff"]
+    return power(overlap, -0.5) @ power(before, 0.5) @ kept["mo_coeff"]
 
 
 def _fits(kept: dict[str, Any], mol: Any, kind: Kind) -> bool:

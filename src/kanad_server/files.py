@@ -1,4 +1,4 @@
-"""What stands beside the database, a file for each experiment: orbitals of finished runs, checkpoints of unfinished ones.
+"""Files beside the database, one for each experiment: orbitals of finished runs, checkpoints of unfinished ones.
 
 Neither is needed to answer for a result: a lost file costs a download or a fresh start, nothing else.
 """
