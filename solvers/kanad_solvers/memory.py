@@ -39,7 +39,7 @@ class Memory:
                 for key in stored.files:
                     group, _, name = key.partition(SEPARATOR)
                     self._groups.setdefault(group, {})[name] = stored[key]
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             self._groups.clear()
         self._from_file = set(self._groups)
 

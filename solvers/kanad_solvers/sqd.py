@@ -294,9 +294,9 @@ class _Search:
                 occupancies_beta=tuple(beta.tolist()),
             )
         )
-        self._watch.info(f"iteration {len(self.rounds)}: subspaces of up to {size} determinants")
         strings = self._best[1].strings
         self._watch.memory.keep(MEMORY, alpha=strings[0], beta=strings[1], norb=np.array(self._window.norb))
+        self._watch.info(f"iteration {len(self.rounds)}: subspaces of up to {size} determinants")
 
     def _average(self, solved: list[tuple[Subspace, Solution]]) -> float | None:
         """Takes the mean occupancies over the batches; how far they moved, None the first time."""

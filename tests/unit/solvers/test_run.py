@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from kanad_solvers.errors import Cancelled, InvalidSpec, NotConverged
 from kanad_solvers.progress import Convergence, Progress
+from kanad_solvers.registry import METHODS
 from kanad_solvers.result import Result
 from kanad_solvers.run import Watch, _refuse_nonfinite, run
 from kanad_solvers.spec import Spec
@@ -37,11 +39,25 @@ def test_the_seed_is_in_the_provenance(method: str) -> None:
     assert result.provenance.seed == 7
 
 
-@pytest.mark.parametrize("method", ["hf", "fci", "vqe", "sqd"])
+LONG: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    **{name: ({"name": name}, {}) for name in METHODS},
+    "states": ({"name": "hf"}, {"task": {"name": "excited_states"}}),
+    "eom": ({"name": "ccsd"}, {"task": {"name": "excited_states"}}),
+    "qse": ({"name": "vqe"}, {"task": {"name": "excited_states"}}),
+    "optimize": ({"name": "mp2"}, {"task": {"name": "optimize"}}),
+    "frequencies": ({"name": "hf"}, {"task": {"name": "frequencies"}}),
+    "scan": ({"name": "fci"}, {"task": {
+        "name": "scan", "coordinate": {"type": "bond", "atoms": [0, 1]}, "values": [0.9, 1.0, 1.1]}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize("seen", [0, 3, 7])
-def test_a_cancelled_run_ends_at_the_next_report(method: str, seen: int) -> None:
+def test_a_cancelled_run_ends_at_the_next_report(name: str, seen: int) -> None:
     reports: list[Progress] = []
-    spec = msgspec.convert({"molecule": WATER, "method": {"name": method}}, Spec)
+    method, fields = LONG[name]
+    window = {"active_space": {"electrons": 4, "orbitals": 4}} if name in ("casci", "casscf") else {}
+    spec = msgspec.convert({"molecule": WATER, "method": method} | fields | window, Spec)
     with pytest.raises(Cancelled):
         run(spec, reports.append, lambda: len(reports) >= seen)
     assert len(reports) == seen
