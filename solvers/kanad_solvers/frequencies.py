@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 100
 STATIONARY = 1e-3  # hartree/bohr; above, harmonic wavenumbers mean little
-FIELD_AU = 1e-3  # strength of the field for dipole derivatives: the error is of second order in it
 KM_PER_MOL = 974.8801  # of (d mu / d Q)^2 in e^2/amu: 42.2561 km/mol for 1 (D/angstrom)^2/amu
 LINEAR_MOMENT = 1e-3  # amu bohr^2; the smallest moment of inertia of a linear molecule is below
 
@@ -44,12 +43,12 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     watch.stage(1, last, "SCF converged", field.e_tot)
     plain = mean_field.mean_field_result(field, replace(spec, task=Energy(gradient=True)), watch)
     _judge_gradient(plain, watch)
-    hessian = _hessian(field, watch)
+    second, response = hessian(field, watch)
     watch.stage(2, last, "Hessian computed", field.e_tot)
     masses = most_abundant_masses(molecule.geometry.symbols)
-    wavenumbers, modes, reduced = normal_modes(hessian, masses, field.mol.atom_coords())
+    wavenumbers, modes, reduced = normal_modes(second, masses, field.mol.atom_coords())
     watch.stage(3, last, "Normal modes found", field.e_tot)
-    intensities = _intensities(field, modes, reduced, watch)
+    intensities = _intensities(dipole_derivatives(field, response), modes, reduced)
     imaginary = int((wavenumbers < 0).sum())
     if imaginary:
         watch.warn(
@@ -91,8 +90,12 @@ def _judge_gradient(result: Result, watch: Watch) -> None:
         )
 
 
-def _hessian(field: Any, watch: Watch) -> Array:
-    """Second derivatives of the energy, shape (natm, natm, 3, 3), hartree/bohr^2."""
+def hessian(field: Any, watch: Watch) -> tuple[Array, Array]:
+    """Second derivatives of the energy and first ones of the density.
+
+    Returns:
+        The Hessian, shape (natm, natm, 3, 3), hartree/bohr^2, and what `dipole_derivatives` takes as `response`.
+    """
     watch.check()
     maker = field.Hessian()
     atoms = field.mol.natm
@@ -103,8 +106,22 @@ def _hessian(field: Any, watch: Watch) -> Array:
         done += "for atom" in line
         watch.beat("Hessian integrals", min(done, 2 * atoms), 2 * atoms)
 
+    solve_orbitals = maker.solve_mo1
+    response = np.zeros((atoms, 3, field.mol.nao, field.mol.nao))
+
+    def note_orbitals(mo_energy: Any, mo_coeff: Any, mo_occ: Any, *rest: Any) -> Any:
+        watch.check()
+        found = solve_orbitals(mo_energy, mo_coeff, mo_occ, *rest)
+        spins = [(found[0], mo_coeff, mo_occ)] if np.ndim(mo_occ) == 1 else zip(found[0], mo_coeff, mo_occ, strict=True)
+        for orbitals, coefficients, occupations in spins:
+            occupied = coefficients[:, occupations > 0] * occupations[occupations > 0]
+            half = np.array([np.einsum("xpi,qi->xpq", moved, occupied) for moved in orbitals])
+            response[:] += half + half.transpose(0, 1, 3, 2)
+        return found
+
+    maker.solve_mo1 = note_orbitals
     pyscf_log.listen(maker, beat, pyscf_log.DETAILED)
-    return np.asarray(maker.kernel())
+    return np.asarray(maker.kernel()), response
 
 
 # Vibrations
@@ -156,46 +173,29 @@ def _vibrations(masses: Array, coordinates: Array) -> Array:
 # Intensities
 
 
-def _intensities(field: Any, modes: Array, reduced: Array, watch: Watch) -> Array:
+def _intensities(derivatives: Array, modes: Array, reduced: Array) -> Array:
     """Infrared intensities in the double-harmonic approximation, shape (n,), km/mol."""
-    if not len(modes):
-        return np.zeros(0)
-    derivatives = dipole_derivatives(field, watch)
     along = np.einsum("nax,axm->nm", modes, derivatives) / np.sqrt(reduced)[:, None]
     return np.asarray(KM_PER_MOL * np.sum(along**2, axis=1))
 
 
-def dipole_derivatives(field: Any, watch: Watch) -> Array:
-    """d mu / dR, shape (natm, 3, 3) with the dipole last, e, from gradients in finite electric fields.
+def dipole_derivatives(field: Any, response: Array) -> Array:
+    """d mu / dR, shape (natm, 3, 3) with the dipole last, e.
 
-    mu = -dE/dF, so d mu_m / dR = -d(gradient)/dF_m: six gradients, whatever the number of atoms.
+    Its electronic part is minus the trace of <mu|r|nu> with the derivative of the density (from the coupled-perturbed
+    orbitals that the Hessian needs anyway) and of the density with the derivative of <mu|r|nu> by the motion of the
+    basis functions; Yamaguchi et al., A New Dimension to Quantum Chemistry (1994), chapter 17.
+
+    Args:
+        field: a converged mean field.
+        response: derivatives of the density by the coordinates at fixed basis functions, shape (natm, 3, nao, nao).
     """
-    derivatives = np.zeros((field.mol.natm, 3, 3))
-    for axis in range(3):
-        ends = []
-        for place, sign in enumerate((1, -1)):
-            watch.beat("dipole derivatives", 2 * axis + place, 6)
-            ends.append(_gradient_in_field(field, axis, sign * FIELD_AU, watch))
-        derivatives[:, :, axis] = -(ends[0] - ends[1]) / (2 * FIELD_AU)
-    return derivatives
-
-
-def _gradient_in_field(field: Any, axis: int, strength: float, watch: Watch) -> Array:
-    """Nuclear gradient in a homogeneous electric field along one axis, shape (natm, 3), hartree/bohr."""
     mol = field.mol
-    inside = field.copy()
-    one_body = field.get_hcore() + strength * properties.dipole_integrals(mol)[axis]
-    inside.get_hcore = lambda *_: one_body
-    inside.callback = lambda _: watch.check()
-    inside.kernel(dm0=field.make_rdm1())
-    maker = inside.nuc_grad_method()
-    maker.verbose = 0
-    gradient = np.array(maker.kernel())
-    density, _ = mean_field.densities(inside)
-    # The gradient code knows neither the pull on the nuclei nor the motion of <mu|r|nu> with its basis functions.
-    moved = mol.intor("int1e_irp", comp=9).reshape(3, 3, mol.nao, mol.nao)[axis]
+    density, _ = mean_field.densities(field)
+    derivatives = -np.einsum("axij,mij->axm", response, properties.dipole_integrals(mol))
+    # An orbital that moves by dx changes by -d/dx.
+    moved = mol.intor("int1e_irp", comp=9).reshape(3, 3, mol.nao, mol.nao)
     for atom, (_, _, start, stop) in enumerate(mol.aoslice_by_atom()):
-        pull = np.einsum("xij,ij->x", moved[:, :, start:stop], density[:, start:stop])
-        gradient[atom] -= 2 * strength * pull
-        gradient[atom, axis] -= strength * mol.atom_charge(atom)
-    return gradient
+        derivatives[atom] += 2 * np.einsum("mxij,ij->xm", moved[:, :, :, start:stop], density[:, start:stop])
+        derivatives[atom] += mol.atom_charge(atom) * np.eye(3)
+    return np.asarray(derivatives)
