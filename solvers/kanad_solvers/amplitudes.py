@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from pyscf import ao2mo, cc
 
+from kanad_solvers import frames
 from kanad_solvers.active_space import Window
 from kanad_solvers.properties import Array
 from kanad_solvers.run import Watch
@@ -64,11 +66,44 @@ def ccsd_angles(window: Window, ansatz: Ansatz, watch: Watch) -> Array:
     if window.nelec[0] == window.nelec[1]:
         same = t2 - t2.transpose(0, 1, 3, 2)
         t1, t2 = (t1, t1), (same, t2, same)
+    return _angles(ansatz, t1, t2)
+
+
+def _angles(ansatz: Ansatz, t1: tuple[Array, Array], t2: tuple[Array, Array, Array]) -> Array:
     angles = np.zeros(ansatz.parameters)
     for excitation in ansatz.excitations:
-        angle = _amplitude(excitation, t1, t2, window.nelec)
+        angle = float(_tensor(excitation, t1, t2)[_place(excitation, ansatz.nelec)])
         angles[excitation.parameter] = angle if abs(angle) > LEAST_ANGLE else 0.0
     return angles
+
+
+def tensors(window: Window, ansatz: Ansatz, angles: Array) -> dict[str, Array]:
+    """Angles as amplitudes by spin with their frame, for a neighbour's orbitals (`frames.turned`)."""
+    empty = [window.norb - n for n in ansatz.nelec]
+    sizes = list(zip(ansatz.nelec, empty, strict=True))
+    t1 = (np.zeros(sizes[0]), np.zeros(sizes[1]))
+    pairs = [(sizes[0], sizes[0]), (sizes[0], sizes[1]), (sizes[1], sizes[1])]
+    same_alpha, opposite, same_beta = (np.zeros((s[0], t[0], s[1], t[1])) for s, t in pairs)
+    t2 = (same_alpha, opposite, same_beta)
+    for excitation in ansatz.excitations:
+        place, angle = _place(excitation, ansatz.nelec), angles[excitation.parameter]
+        tensor = _tensor(excitation, t1, t2)
+        tensor[place] = angle
+        if len(place) == 4 and len(excitation.beta) != 1:
+            i, j, a, b = place
+            tensor[j, i, b, a], tensor[i, j, b, a], tensor[j, i, a, b] = angle, -angle, -angle
+    names = ("t1a", "t1b", "t2aa", "t2ab", "t2bb")
+    return dict(zip(names, (*t1, *t2), strict=True)) | {frames.FRAME: frames.frame(window.field.mol, window.active)}
+
+
+def continued_angles(kept: Mapping[str, Array], window: Window, ansatz: Ansatz) -> Array | None:
+    """Angles of a neighbour's amplitudes (`tensors`) in the orbitals at hand; None where they do not fit."""
+    target = frames.frame(window.field.mol, window.active)
+    sizes = [(n, window.norb - n) for n in ansatz.nelec]
+    if kept[frames.FRAME].shape != target.shape or [kept["t1a"].shape, kept["t1b"].shape] != sizes:
+        return None
+    made = frames.turned(kept, target)
+    return _angles(ansatz, (made["t1a"], made["t1b"]), (made["t2aa"], made["t2ab"], made["t2bb"]))
 
 
 def ccsd(window: Window, watch: Watch) -> tuple[Any, Any]:
@@ -104,12 +139,13 @@ def _coupled_cluster(window: Window) -> Any:
     return cc.UCCSD(field.to_uhf(), frozen, mo_coeff=np.array((orbitals, orbitals)), mo_occ=np.array(occupied))
 
 
-def _amplitude(
-    excitation: Excitation, t1: tuple[Array, Array], t2: tuple[Array, Array, Array], nelec: tuple[int, int]
-) -> float:
-    """t1(i, a), or t2(i, j, a, b) of the spins at hand: alpha-alpha, alpha-beta or beta-beta."""
+def _place(excitation: Excitation, nelec: tuple[int, int]) -> tuple[int, ...]:
+    """Indices (i, a) or (i, j, a, b) of the excitation's amplitude."""
     moved = [(i, a - nelec[0]) for i, a in excitation.alpha] + [(i, a - nelec[1]) for i, a in excitation.beta]
-    if len(moved) == 1:
-        return float(t1[len(excitation.beta)][moved[0]])
-    (i, a), (j, b) = moved
-    return float(t2[len(excitation.beta)][i, j, a, b])
+    return tuple(i for i, _ in moved) + tuple(a for _, a in moved)
+
+
+def _tensor(excitation: Excitation, t1: tuple[Array, Array], t2: tuple[Array, Array, Array]) -> Array:
+    """Where its amplitude is: singles of its spin, or doubles alpha-alpha, alpha-beta or beta-beta."""
+    singles = len(excitation.alpha) + len(excitation.beta) == 1
+    return t1[len(excitation.beta)] if singles else t2[len(excitation.beta)]

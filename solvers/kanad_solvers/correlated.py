@@ -9,9 +9,10 @@ from pyscf import cc, mp
 from pyscf.data.elements import chemcore
 from pyscf.lib import logger
 
-from kanad_solvers import fields, mean_field, mole, properties, pyscf_log
+from kanad_solvers import fields, frames, mean_field, mole, properties, pyscf_log
 from kanad_solvers.errors import NotConverged
 from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.properties import Array
 from kanad_solvers.result import Result
 from kanad_solvers.run import Watch
 from kanad_solvers.self_consistent import converge
@@ -82,9 +83,10 @@ def coupled_cluster(field: Any, method: CoupledCluster, watch: Watch) -> Any:
     # A change of energy of conv_tol goes with amplitudes that move by about its square root.
     solver.conv_tol_normt = max(1e-7, min(1e-5, method.conv_tol**0.5 / 10))
     pyscf_log.listen(solver, pyscf_log.coupled_cluster(watch, "ccsd", float(field.e_tot)), logger.INFO)
-    solver.callback = lambda cycle: watch.memory.keep(MEMORY, **_named(cycle["t1"], cycle["t2"]))
-    solver.kernel(*_kept_amplitudes(solver, watch))
-    watch.memory.keep(MEMORY, **_named(solver.t1, solver.t2))
+    frame = frames.frame(field.mol, _correlated_orbitals(solver))
+    solver.callback = lambda cycle: watch.memory.keep(MEMORY, **_named(cycle["t1"], cycle["t2"]), frame=frame)
+    solver.kernel(*_kept_amplitudes(solver, frame, watch))
+    watch.memory.keep(MEMORY, **_named(solver.t1, solver.t2), frame=frame)
     if not np.isfinite(solver.e_tot):
         raise NotConverged(f"ccsd gave the energy {solver.e_tot}", last_energy_hartree=float(field.e_tot))
     if not solver.converged:
@@ -102,21 +104,30 @@ def _named(t1: Any, t2: Any) -> dict[str, Any]:
     return {"t1": t1, "t2": t2}
 
 
-def _kept_amplitudes(solver: Any, watch: Watch) -> tuple[Any, Any]:
-    """Amplitudes to begin with, or (None, None)."""
+def _correlated_orbitals(solver: Any) -> Any:
+    """Coefficients of the orbitals that are not frozen, shape (nao, nmo), or a list of two."""
+    mask = solver.get_frozen_mask()
+    if isinstance(solver, cc.uccsd.UCCSD):
+        return [coefficients[:, kept] for coefficients, kept in zip(solver.mo_coeff, mask, strict=True)]
+    return solver.mo_coeff[:, mask]
+
+
+def _kept_amplitudes(solver: Any, frame: Array, watch: Watch) -> tuple[Any, Any]:
+    """Amplitudes to begin with, turned into the orbitals at hand, or (None, None)."""
     kept = watch.recall(MEMORY, "CCSD amplitudes")
-    if kept is None:
-        return None, None
-    is_unrestricted = isinstance(solver, cc.uccsd.UCCSD)
-    if is_unrestricted != ("t1a" in kept):
+    if kept is None or kept["frame"].shape != frame.shape:
         return None, None
     nocc, nmo = solver.nocc, solver.nmo
-    if is_unrestricted:
-        shapes = [(n, m - n) for n, m in zip(nocc, nmo, strict=True)]
-        if [kept["t1a"].shape, kept["t1b"].shape] != shapes:
-            return None, None
-        return (kept["t1a"], kept["t1b"]), (kept["t2aa"], kept["t2ab"], kept["t2bb"])
-    return (kept["t1"], kept["t2"]) if kept["t1"].shape == (nocc, nmo - nocc) else (None, None)
+    if isinstance(solver, cc.uccsd.UCCSD):
+        shapes = {name: (n, m - n) for name, n, m in zip(("t1a", "t1b"), nocc, nmo, strict=True)}
+    else:
+        shapes = {"t1": (nocc, nmo - nocc)}
+    if any(name not in kept or kept[name].shape != shape for name, shape in shapes.items()):
+        return None, None
+    found = frames.turned(kept, frame)
+    if "t1" in found:
+        return found["t1"], found["t2"]
+    return (found["t1a"], found["t1b"]), (found["t2aa"], found["t2ab"], found["t2bb"])
 
 
 def _triples(solver: Any, watch: Watch) -> float:

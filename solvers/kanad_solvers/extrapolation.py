@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from kanad_solvers import frames
+from kanad_solvers.frames import power
 from kanad_solvers.memory import Memory
 from kanad_solvers.properties import Array
 
-NODES = 3
+NODES = 5
 FARTHEST_STEP = 1.5  # a step longer than this times the last one is not extrapolated over
 AMPLITUDES = ("ccsd", "vqe")
-LEAST_OVERLAP = 1e-10
 
 
 class Path:
@@ -51,14 +52,13 @@ class Path:
             memory.keep("scf", **{**kept, "mo_coeff": blocks[-1], "orthogonal": guess})
         for name, points in self._amplitudes.items():
             shapes = {tuple((key, array.shape) for key, array in point.items()) for point in points}
-            if len(shapes) == 1 and points[0]:
-                memory.keep(
-                    name,
-                    **{
-                        key: sum(weight * point[key] for weight, point in zip(weights, points, strict=True))
-                        for key in points[0]
-                    },
-                )
+            if len(shapes) == 1 and frames.FRAME in points[-1]:
+                target = points[-1][frames.FRAME]
+                turned = [frames.turned(point, target) for point in points]
+                summed = {
+                    key: sum(w * point[key] for w, point in zip(weights, turned, strict=True)) for key in turned[0]
+                }
+                memory.keep(name, **{**summed, frames.FRAME: target})
 
     def _weights(self, value: float) -> Array | None:
         """Lagrange weights of the last points at a new value; None where they say nothing."""
@@ -93,9 +93,3 @@ def _average(spaces: list[Array], weights: Array) -> Array:
         total += weight * space @ left @ right
     left, _, right = np.linalg.svd(total, full_matrices=False)
     return np.asarray(left @ right)
-
-
-def power(matrix: Array, exponent: float) -> Array:
-    """A real power of a symmetric positive matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    return np.asarray((vectors * np.maximum(values, LEAST_OVERLAP) ** exponent) @ vectors.T)

@@ -12,8 +12,8 @@ import numpy as np
 
 from kanad_solvers import fields, mole
 from kanad_solvers.errors import NotConverged
-from kanad_solvers.extrapolation import power
 from kanad_solvers.fields import Kind
+from kanad_solvers.frames import power
 from kanad_solvers.spec import Spec
 
 if TYPE_CHECKING:

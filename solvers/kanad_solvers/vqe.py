@@ -14,6 +14,7 @@ from pyscf.fci import cistring, direct_spin1
 from kanad_solvers import (
     active_space,
     amplitudes,
+    frames,
     full_ci,
     krylov,
     mean_field,
@@ -56,6 +57,7 @@ class Trial:
         energy: energy at some angles, hartree.
         circuit: its size.
         program: OpenQASM 3 at some angles, or None.
+        kept: what the next point of a path can start from, at some angles; None where angles alone must do.
     """
 
     title: str
@@ -65,6 +67,7 @@ class Trial:
     energy: Callable[[Array], float]
     circuit: Circuit
     program: Callable[[Array], str | None]
+    kept: Callable[[Array], dict[str, Array]] | None = None
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
@@ -92,6 +95,8 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
         evaluations=found.evaluations,
         gradient_norm=found.gradient_norm,
     )
+    if trial.kept is not None:
+        watch.memory.keep(MEMORY, **trial.kept(found.angles))
     watch.qasm = trial.program(found.angles)
     vector = trial.state(found.angles)
     gradient = numerical_gradient(solve, spec, molecule, watch)
@@ -151,13 +156,26 @@ def _uccsd(window: Window, method: VariationalEigensolver, rng: np.random.Genera
     exact = ExactEnergy(window, watch)
     return Trial(
         title="UCCSD",
-        start=amplitudes.mp2_angles(window, ansatz),
+        start=_lower_start(window, ansatz, exact, watch),
         slopes=lambda angles: exact.slopes(ansatz, angles),
         state=lambda angles: ansatz.state(angles).reshape(ansatz.shape),
         energy=lambda angles: exact.energy(ansatz.state(angles)),
         circuit=circuit(ansatz),
         program=lambda angles: qasm.program(ansatz, angles),
+        kept=lambda angles: amplitudes.tensors(window, ansatz, angles),
     )
+
+
+def _lower_start(window: Window, ansatz: Ansatz, exact: ExactEnergy, watch: Watch) -> Array:
+    """First-order amplitudes, or those continued from the neighbours on a path where their energy is lower."""
+    fresh = amplitudes.mp2_angles(window, ansatz)
+    kept = watch.memory.recall(MEMORY)
+    if kept is None or frames.FRAME not in kept:
+        return fresh
+    continued = amplitudes.continued_angles(kept, window, ansatz)
+    if continued is None:
+        return fresh
+    return min(fresh, continued, key=lambda angles: exact.energy(ansatz.state(angles)))
 
 
 def _hardware_efficient(
@@ -263,7 +281,7 @@ def _search(
 
 def _resumed(start: Array, watch: Watch) -> Array:
     kept = watch.recall(MEMORY, "circuit parameters")
-    return kept["angles"] if kept is not None and kept["angles"].shape == start.shape else start
+    return kept["angles"] if kept is not None and "angles" in kept and kept["angles"].shape == start.shape else start
 
 
 def _penalised(trial: Trial) -> Callable[[Array], float]:
