@@ -323,7 +323,7 @@ STATES = {"task": {"name": "excited_states", "n_states": 4}}
 VIBRATIONS = {"task": {"name": "frequencies", "optimize_first": False}}
 WINDOW_10_12 = {"active_space": {"electrons": 10, "orbitals": 12}}
 WINDOW_6_6 = {"active_space": {"electrons": 6, "orbitals": 6}}
-BOND: dict[str, Any] = {"coordinate": {"type": "bond", "atoms": [0, 1]}, "start": 0.9, "stop": 1.6}
+BOND: dict[str, Any] = {"coordinate": {"type": "bond", "atoms": [0, 1]}, "start": 0.95, "stop": 1.35}
 
 
 def pbe0(basis: str) -> tuple[Work, Work]:

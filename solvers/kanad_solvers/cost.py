@@ -56,15 +56,17 @@ RANGE = 3.0
 """The range of seconds is a factor of this to either side."""
 
 # Seconds on the reference machine (one core of a 2 GHz server), fitted to bench/cost.py.
-SCF_START_S = 4e-3
-INTEGRAL_S = 3.0e-8
-GRID_S = 1.2e-8
-MP2_S = 3e-9
-CCSD_S = 1.0e-8
-TRIPLES_S = 4e-10
-DETERMINANT_S = 1.0e-7
-SUBSPACE_S = 6e-6
-ROTATION_S = 1.2e-8
+SCF_START_S = 7e-3
+INTEGRAL_S = 7e-8
+GRID_S = 5e-10
+MP2_S = 3e-10
+CCSD_S = 2.7e-10
+TRIPLES_S = 2.5e-10
+DETERMINANT_S = 3e-9
+SUBSPACE_S = 2e-6
+SELECTED_S = 6e-6
+SAMPLED_S = 5e-7
+ROTATION_S = 2e-9
 SCF_CYCLES = 12
 CLUSTER_CYCLES = 12
 DAVIDSON_CYCLES = 15
@@ -132,7 +134,7 @@ def speed() -> float:
     return min(max(best / REFERENCE_JOB_S, 0.1), 10.0)
 
 
-REFERENCE_JOB_S = 0.030
+REFERENCE_JOB_S = 0.0105
 
 
 def estimate(spec: Spec, parsed: Parsed) -> Estimate:
@@ -206,8 +208,10 @@ class _Work:
         memory_mb = 20 * n**2 * BYTES / MB + (integrals if incore else 0.0)
         if isinstance(self.method, DensityFunctional):
             points = GRID_POINTS[self.method.grid_level] * self.atoms
-            seconds += GRID_S * points * n * min(n, 150) * SCF_CYCLES * spins + 0.1 * self.atoms * points / 5e4
+            seconds += GRID_S * points * n * min(n, 150) * SCF_CYCLES * spins + 3e-6 * points
             memory_mb += min(points * n * BYTES / MB * 4, 600)
+        if spins == 2:
+            seconds *= 2  # the stability analysis
         if self.spec.solvent is not None:
             seconds = 4 * seconds + 0.1 * self.atoms
         return Price(seconds, memory_mb)
@@ -215,7 +219,8 @@ class _Work:
     def _response(self, field: Price) -> Price:
         task = self.spec.task
         assert isinstance(task, ExcitedStates)
-        return Price(field.seconds * (1 + task.n_states) + 0.05, field.memory_mb + 2 * task.n_states)
+        each = 6.0 if isinstance(self.method, DensityFunctional) else 1.5
+        return Price(field.seconds * (1 + each * task.n_states) + 0.02, field.memory_mb + 2 * task.n_states)
 
     def _cluster(self, field: Price) -> Price:
         n, occupied = self.orbitals, max(self.alpha, 1)
@@ -229,7 +234,7 @@ class _Work:
         if isinstance(self.method, PerturbativeTriples):
             seconds += spins * TRIPLES_S * occupied**3 * empty**4
         if isinstance(self.spec.task, ExcitedStates):
-            seconds += 4 * self.spec.task.n_states * cycles * CCSD_S * occupied**2 * empty**4
+            seconds += 8 * self.spec.task.n_states * cycles * CCSD_S * occupied**2 * empty**4
         doubles = 14 * occupied**2 * empty**2 * BYTES / MB
         return Price(seconds, field.memory_mb + spins * (doubles + 2 * transformed))
 
@@ -243,13 +248,14 @@ class _Work:
             roots = self._roots()
             one = DETERMINANT_S * count * n * max(self.alpha, 1) * DAVIDSON_CYCLES * roots
             if isinstance(method, OptimizedActiveSpace):
-                one = 10 * (one + base.seconds + 2e-9 * self.functions**4 * n)
+                one = 10 * one + 40 * (base.seconds + 2e-9 * self.functions**4 * n)
             return Price(base.seconds + one, memory_mb)
         if isinstance(method, SampledSubspace):
             return self._sampled(base, method, count)
         if isinstance(method, SelectedCI):
             size = min(count, 2_000_000)
-            return Price(base.seconds + SUBSPACE_S * size * 5, base.memory_mb + BYTES * 20 * size / MB)
+            grown = size**0.75 * (1e-3 / method.epsilon) ** 1.2  # fitted
+            return Price(base.seconds + SELECTED_S * min(grown, size) * 5, base.memory_mb + BYTES * 20 * size / MB)
         assert isinstance(method, VariationalEigensolver | AdaptiveEigensolver)
         return self._circuit(base, count, memory_mb)
 
@@ -265,7 +271,7 @@ class _Work:
         memory_mb = base.memory_mb + BYTES * SUBSPACE_VECTORS * states * size / MB
         limit, vectors = self._demand()
         if limit is not None:
-            seconds += 2e-6 * count
+            seconds += SAMPLED_S * count
             memory_mb += BYTES * vectors * count / MB
         if isinstance(method, KrylovDiagonalization):
             seconds += method.krylov_dim * 30 * DETERMINANT_S * count * self.orbitals
@@ -280,9 +286,9 @@ class _Work:
         n, pairs = self.orbitals, max(self.alpha * (self.orbitals - self.alpha), 1)
         rotations = 2 * pairs**2 + pairs
         per_energy = 1e-4 + ROTATION_S * count * rotations + DETERMINANT_S * count * n * max(self.alpha, 1)
-        evaluations = 20.0
+        evaluations = 40.0
         if isinstance(self.method, AdaptiveEigensolver):
-            evaluations = 40.0
+            evaluations = 80.0
         elif isinstance(self.method, VariationalEigensolver) and self.method.optimizer in ("cobyla", "spsa"):
             evaluations = 3.0 * self.method.max_iterations
         return Price(base.seconds + evaluations * per_energy, memory_mb)
@@ -297,7 +303,7 @@ class _Work:
             return 3.0 * min(task.max_steps, 4 + self.atoms)
         if isinstance(task, Frequencies):
             steps = 3.0 * (6 + self.atoms) if task.optimize_first else 1.0
-            return steps + 12 + 3 * self.atoms
+            return steps + 24 + 6 * self.atoms
         if isinstance(task, Energy) and task.gradient:
             return 2.0 if analytic else 6.0 * self.atoms + 1
         return 1.0
