@@ -250,3 +250,13 @@ def test_an_angle_takes_the_value(value: float) -> None:
 def test_reports_of_points_come_in_order() -> None:
     reports: Reports = solve(H2, HF, task=bond(0.7, 0.9, 0.8))[1]
     assert [report.value for report in reports if isinstance(report, Point)] == [0.7, 0.9, 0.8]
+
+
+@pytest.mark.parametrize("model", ["cpcm", "smd"])
+def test_a_solvent_shifts_vibrations(model: str) -> None:
+    solvent = {"name": "water", "model": model}
+    wet, _ = solve(WATER, HF, basis="6-31g", task={"name": "frequencies"}, solvent=solvent)
+    dry, _ = vibrations(WATER, basis="6-31g")
+    assert wet.frequencies is not None
+    assert min(wet.frequencies.wavenumbers_cm) > 0
+    assert max(abs(np.array(wet.frequencies.wavenumbers_cm) - np.array(dry.wavenumbers_cm))) > 1
