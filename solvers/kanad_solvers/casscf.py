@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
 
 MEMORY = "casscf"
+PSPACE = 60  # determinants of Davidson's dense start; PySCF's 400 spends most of a small CASSCF in that one matrix
 SPIN_SHIFT = 0.2  # hartree; PySCF's penalty on states of another spin
 
 
@@ -82,6 +83,8 @@ def _solver(window: Window, method: OptimizedActiveSpace, count: int, spin: full
     solver.fcisolver = fci.direct_spin1.FCI(window.field.mol)
     solver.fcisolver.conv_tol = 1e-10
     solver.fcisolver.max_cycle = 200
+    if count == 1:  # with several, a small start was seen to miss a root
+        solver.fcisolver.pspace_size = PSPACE
     if spin != "any" or (nelec[0] == nelec[1] and window.field.mol.spin == 0):
         target = {"singlet": 0.0, "triplet": 2.0}.get(spin, 0.0)
         if spin != "any":
