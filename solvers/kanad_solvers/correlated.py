@@ -9,7 +9,7 @@ from pyscf import cc, mp
 from pyscf.data.elements import chemcore
 from pyscf.lib import logger
 
-from kanad_solvers import fields, frames, mean_field, mole, properties, pyscf_log
+from kanad_solvers import cost, fields, frames, mean_field, mole, properties, pyscf_log
 from kanad_solvers.errors import NotConverged
 from kanad_solvers.numerical_gradient import numerical_gradient
 from kanad_solvers.properties import Array
@@ -85,7 +85,9 @@ def coupled_cluster(field: Any, method: CoupledCluster, watch: Watch) -> Any:
     pyscf_log.listen(solver, pyscf_log.coupled_cluster(watch, "ccsd", float(field.e_tot)), logger.INFO)
     frame = frames.frame(field.mol, _correlated_orbitals(solver))
     solver.callback = lambda cycle: watch.memory.keep(MEMORY, **_named(cycle["t1"], cycle["t2"]), frame=frame)
-    solver.kernel(*_kept_amplitudes(solver, frame, watch))
+    with watch.beating("integral transformation", cost.transformation_seconds(field.mol.nao)):
+        integrals = solver.ao2mo()
+    solver.kernel(*_kept_amplitudes(solver, frame, watch), eris=integrals)
     watch.memory.keep(MEMORY, **_named(solver.t1, solver.t2), frame=frame)
     if not np.isfinite(solver.e_tot):
         raise NotConverged(f"ccsd gave the energy {solver.e_tot}", last_energy_hartree=float(field.e_tot))

@@ -137,6 +137,19 @@ def speed() -> float:
 REFERENCE_JOB_S = 0.0105
 
 
+def integral_seconds(functions: int) -> float:
+    """Expected time of the two-electron integrals over so many basis functions; 0 where it is too short to matter."""
+    return 0.0 if functions < SLOW_INTEGRALS else INTEGRAL_S * functions**4 / 8 * speed()
+
+
+def transformation_seconds(functions: int) -> float:
+    """Expected time of their transformation to molecular orbitals; 0 where it is too short to matter."""
+    return 0.0 if functions < SLOW_INTEGRALS else MP2_S * functions**5 / 4 * speed()
+
+
+SLOW_INTEGRALS = 100
+
+
 def estimate(spec: Spec, parsed: Parsed) -> Estimate:
     """The price of a spec whose basis covers its elements."""
     functions = sum(basis_sets.size(spec.basis, s, spec.cartesian) or 0 for s in parsed.geometry.symbols)

@@ -9,7 +9,9 @@ import importlib
 import math
 import platform
 import resource
+import threading
 import time
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -24,7 +26,7 @@ from kanad_solvers.result import ElectronicState, Provenance, Result
 from kanad_solvers.spec import Spec, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kanad_solvers.active_space import Window
     from kanad_solvers.prepare import Parsed
@@ -139,6 +141,33 @@ class Watch:
         if time.monotonic() - self._beat_at >= HEARTBEAT_S and total > 0:
             self._beat_at = time.monotonic()
             self.report(Log(message=f"{what}: {100 * done // total}%"))
+
+    @contextmanager
+    def beating(self, what: str, expected_s: float) -> Iterator[None]:
+        """Says every two seconds how far a single call into C should be, by the time that was expected of it."""
+        self.check()
+        if expected_s < HEARTBEAT_S:
+            yield
+            return
+        done, begun = threading.Event(), time.monotonic()
+
+        def tick() -> None:
+            while not done.wait(HEARTBEAT_S):
+                spent = time.monotonic() - begun
+                share = min(99, round(100 * spent / expected_s))
+                try:
+                    self.report(Log(message=f"{what}: {spent:.0f} s, about {share}%"))
+                except Cancelled:
+                    return  # the solver's own thread raises it after the call
+
+        ticker = threading.Thread(target=tick, daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:  # nobody else reports before the ticker has ended
+            done.set()
+            ticker.join()
+        self.check()
 
     def keep_orbitals(self, field: Any, window: Window | None = None) -> None:
         """Remembers the PySCF object whose orbitals belong to the result, and the window if there is one."""

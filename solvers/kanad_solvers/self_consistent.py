@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kanad_solvers import fields, mole
+from kanad_solvers import cost, fields, mole
 from kanad_solvers.errors import NotConverged
 from kanad_solvers.fields import Kind
 from kanad_solvers.frames import power
@@ -42,6 +42,7 @@ def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> An
     meter = _Meter(watch)
     kept = _kept(mol, kind, watch)
     start = _start(field, kind, kept)
+    _integrals(field, watch)
     if spec.solvent is not None:
         start, gas_hartree = _in_gas(field, start, meter, watch)
         field = fields.in_solvent(field, spec.solvent)
@@ -150,6 +151,14 @@ class _Meter:
         self._watch.converge("scf", self._iteration, energy, delta, residual)
         self._watch.memory.keep(MEMORY, mo_coeff=cycle["mo_coeff"], mo_occ=cycle["mo_occ"])
         self.energy = energy
+
+
+def _integrals(field: Any, watch: Watch) -> None:
+    """Computes the two-electron integrals where PySCF would at its first cycle, and says how far they are."""
+    if getattr(field, "with_df", None) is not None or not field._is_mem_enough():
+        return
+    with watch.beating("two-electron integrals", cost.integral_seconds(field.mol.nao)):
+        field._eri = field.mol.intor("int2e", aosym="s8")
 
 
 def _iterate(field: Any, density: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import msgspec
@@ -101,3 +102,32 @@ def test_numerical_gradients_point_the_way_the_energy_falls(method: str) -> None
     assert gradient is not None
     assert gradient[0][2] == pytest.approx(-0.0078135, abs=5e-5)
     assert np.sum(gradient, axis=0) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_long_call_into_c_says_how_far_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kanad_solvers.run.HEARTBEAT_S", 0.05)
+    reports: list[Any] = []
+    watch = Watch(reports.append, lambda: False)
+    with watch.beating("integrals", 1.0):
+        time.sleep(0.3)
+    assert any("integrals: 0 s, about" in report.message for report in reports)
+    seen = len(reports)
+    time.sleep(0.15)
+    assert len(reports) == seen
+    with watch.beating("integrals", 0.01):
+        time.sleep(0.2)
+    assert len(reports) == seen
+
+
+def test_a_long_call_that_was_cancelled_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kanad_solvers.run.HEARTBEAT_S", 0.05)
+    asked = [False]
+    watch = Watch(lambda _: None, lambda: asked[0])
+
+    def call() -> None:
+        with watch.beating("integrals", 1.0):
+            asked[0] = True
+            time.sleep(0.2)
+
+    with pytest.raises(Cancelled):
+        call()
