@@ -1,8 +1,8 @@
 """SQD against qiskit-addon-sqd on the same bitstrings, batches and iterations, alternating on the same machine.
 
 Run with `python bench/sqd.py PYTHON [rounds]`, where PYTHON is an interpreter that has qiskit-addon-sqd (a virtual
-environment of its own: `python -m venv X && X/bin/pip install qiskit-addon-sqd`). Prints medians, their ratio and both
-energies; asserts nothing. Both sides hold the Hartree-Fock configuration. Start-up and compilation of the other side
+environment of its own: `python -m venv X && X/bin/pip install qiskit-addon-sqd`). One seed a round. Prints median times,
+their ratio and mean energies; asserts nothing. Both sides hold the Hartree-Fock configuration. Start-up and compilation of the other side
 are not counted: it solves once before.
 """
 
@@ -30,7 +30,7 @@ from kanad_solvers.run import Watch, run
 from kanad_solvers.spec import Spec
 
 NORB, NELEC = 16, (5, 5)
-SAMPLES, BATCH, BATCHES, ITERATIONS = 2_000, 80, 2, 5
+SAMPLES, BATCH, BATCHES, ITERATIONS = 2_000, 50, 2, 5
 SPEC: dict[str, Any] = {
     "molecule": {"atoms": [{"symbol": "N", "position_angstrom": [0, 0, z]} for z in (0.0, 1.0)]},
     "basis": "6-31g",
@@ -61,6 +61,7 @@ bitstrings = BitArray.from_bool_array(data["bits"])
 solve()
 print("ready", flush=True)
 for line in sys.stdin:
+    options["seed"] = int(line)
     begun = time.perf_counter()
     energy = solve() + float(data["core"])
     print(json.dumps([time.perf_counter() - begun, energy]), flush=True)
@@ -103,20 +104,28 @@ def main(interpreter: str, rounds: int) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "ready\n"
         pairs = []
-        for _ in range(rounds):
+        for seed in range(rounds):
             begun = time.perf_counter()
+            spec = msgspec.convert(SPEC | {"method": method | {"seed": seed}}, Spec)
             ours = run(spec, lambda _: None, lambda: False)
             mine = time.perf_counter() - begun
-            other.stdin.write("\n")
+            other.stdin.write(f"{seed}\n")
             other.stdin.flush()
             theirs, energy = json.loads(other.stdout.readline())
-            pairs.append((mine, theirs))
+            pairs.append((mine, theirs, ours.energy_hartree, energy))
         other.stdin.close()
         other.wait()
-    here, there = (statistics.median(column) for column in zip(*pairs, strict=True))
+    here, there, mean, other_mean = (
+        middle(column)
+        for middle, column in zip(
+            (statistics.median, statistics.median, statistics.fmean, statistics.fmean),
+            zip(*pairs, strict=True),
+            strict=True,
+        )
+    )
     print(f"SQD N2/6-31G (10e,16o), {SAMPLES} bitstrings, {BATCHES} batches of {BATCH}, {ITERATIONS} iterations")
-    print(f"ours               {here:7.2f} s   {ours.energy_hartree:.8f} Eh (whole run, SCF and comparisons included)")
-    print(f"qiskit-addon-sqd   {there:7.2f} s   {energy:.8f} Eh (without SCF)")
+    print(f"ours               {here:7.2f} s   mean {mean:.6f} Eh (whole run, SCF and comparisons included)")
+    print(f"qiskit-addon-sqd   {there:7.2f} s   mean {other_mean:.6f} Eh (without SCF)")
     print(f"ratio              {there / here:7.2f}")
 
 
