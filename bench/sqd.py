@@ -1,9 +1,9 @@
 """SQD against qiskit-addon-sqd on the same bitstrings, batches and iterations, alternating on the same machine.
 
 Run with `python bench/sqd.py PYTHON [rounds]`, where PYTHON is an interpreter that has qiskit-addon-sqd (a virtual
-environment of its own: `python -m venv X && X/bin/pip install qiskit-addon-sqd`). One seed a round. Prints median times,
-their ratio and mean energies; asserts nothing. Both sides hold the Hartree-Fock configuration. Start-up and compilation of the other side
-are not counted: it solves once before.
+environment of its own: `python -m venv X && X/bin/pip install qiskit-addon-sqd`). One seed a round. Prints median
+times, their ratio and mean energies; asserts nothing. Both sides hold the Hartree-Fock configuration. Start-up and
+compilation of the other side are not counted: it solves once before.
 """
 
 from __future__ import annotations
@@ -115,14 +115,9 @@ def main(interpreter: str, rounds: int) -> None:
             pairs.append((mine, theirs, ours.energy_hartree, energy))
         other.stdin.close()
         other.wait()
-    here, there, mean, other_mean = (
-        middle(column)
-        for middle, column in zip(
-            (statistics.median, statistics.median, statistics.fmean, statistics.fmean),
-            zip(*pairs, strict=True),
-            strict=True,
-        )
-    )
+    times, other_times, energies, other_energies = zip(*pairs, strict=True)
+    here, there = statistics.median(times), statistics.median(other_times)
+    mean, other_mean = statistics.fmean(energies), statistics.fmean(other_energies)
     print(f"SQD N2/6-31G (10e,16o), {SAMPLES} bitstrings, {BATCHES} batches of {BATCH}, {ITERATIONS} iterations")
     print(f"ours               {here:7.2f} s   mean {mean:.6f} Eh (whole run, SCF and comparisons included)")
     print(f"qiskit-addon-sqd   {there:7.2f} s   mean {other_mean:.6f} Eh (without SCF)")
