@@ -17,6 +17,7 @@ from kanad_server.engines import Engine, Job, Slot, Verdict
 from kanad_server.errors import Conflict, Unavailable, no_experiment
 from kanad_server.journal import Journal
 from kanad_server.lifecycle import RefusedChange
+from kanad_server.people import LOCAL
 from kanad_server.wire import Error, Experiment, Percentage, Reported
 from kanad_solvers.spec import Spec, spec_hash
 
@@ -101,8 +102,10 @@ class Dispatch:
 
     # What people ask
 
-    async def submit(self, spec: Spec, *, key: str | None = None, body_hash: str = "") -> tuple[Experiment, bool]:
-        """Accept a prepared spec durably; returns the experiment, and whether it is new.
+    async def submit(
+        self, spec: Spec, *, owner: str = LOCAL.name, key: str | None = None, body_hash: str = ""
+    ) -> tuple[Experiment, bool]:
+        """Accept a prepared spec of `owner` durably; returns the experiment, and whether it is new.
 
         Raises:
             Unavailable: the waiting line is full, the store cannot write, or the server is going down.
@@ -116,7 +119,7 @@ class Dispatch:
                 f"{len(self._line)} experiments are waiting, which is the limit; post again later",
                 retry_after_s=30,
             )
-        experiment, is_new = await self._journal.accept(_experiment(spec), key=key, body_hash=body_hash)
+        experiment, is_new = await self._journal.accept(_experiment(spec, owner), key=key, body_hash=body_hash)
         head = self._journal.head(experiment.id)
         if is_new and head is not None and head.status == "queued":
             await self._line.put(experiment.id, experiment.priority)
@@ -250,7 +253,7 @@ class Dispatch:
                 assert_never(verdict)
 
 
-def _experiment(spec: Spec) -> Experiment:
+def _experiment(spec: Spec, owner: str = LOCAL.name) -> Experiment:
     return Experiment(
         id=clock.new_id(),
         name=spec.name,
@@ -263,4 +266,5 @@ def _experiment(spec: Spec) -> Experiment:
         progress=Percentage(),
         last_seq=0,
         created_at=clock.now(),
+        owner=owner,
     )

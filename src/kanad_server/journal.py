@@ -45,7 +45,7 @@ class _Entry(msgspec.Struct, kw_only=True):
     status_changed: bool = False
     result: bytes | None = None
     acceptance: asyncio.Future[None] | None = None
-    key: tuple[str, str, str] | None = None
+    key: tuple[str, str, str, str] | None = None
 
     @property
     def needs_sync(self) -> bool:
@@ -61,7 +61,7 @@ class Journal:
         self._now = now
         self._heads: dict[str, Experiment] = {}
         self._committed: dict[str, Experiment] = {}
-        self._keys: dict[str, tuple[str, str, asyncio.Future[None]]] = {}
+        self._keys: dict[tuple[str, str], tuple[str, str, asyncio.Future[None]]] = {}
         self._pending: list[_Entry] = []
         self._pending_events = 0
         self._in_flight = 0
@@ -90,9 +90,10 @@ class Journal:
             Unavailable: the store cannot write; nothing was kept.
         """
         if key is not None:
-            known = await self._store.key(key)
-            if key in self._keys:  # checked after the await: nothing can come between here and the entry below
-                known_hash, known_id, future = self._keys[key]
+            owned = (experiment.owner, key)
+            known = await self._store.key(*owned)
+            if owned in self._keys:  # checked after the await: nothing can come between here and the entry below
+                known_hash, known_id, future = self._keys[owned]
                 await asyncio.shield(future)
                 known = (known_hash, known_id)
             if known is not None:
@@ -102,8 +103,8 @@ class Journal:
         entry = _Entry(experiment=accepted, events=_bodies(events), acceptance=future)
         self._heads[accepted.id] = accepted
         if key is not None:
-            entry.key = (key, body_hash, accepted.id)
-            self._keys[key] = (body_hash, accepted.id, future)
+            entry.key = (*owned, body_hash, accepted.id)
+            self._keys[owned] = (body_hash, accepted.id, future)
         self._enqueue(entry)
         # Shielded: a client that hangs up does not undo what is being committed.
         await asyncio.shield(future)
@@ -273,7 +274,7 @@ class Journal:
     def _forget_key(self, entry: _Entry) -> None:
         if entry.key is not None:
             with suppress(KeyError):
-                del self._keys[entry.key[0]]
+                del self._keys[entry.key[:2]]
 
     async def _first_use(self, known: tuple[str, str], body_hash: str) -> Experiment:
         known_hash, experiment_id = known

@@ -78,6 +78,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     reused_from: str | None = None
     cancel_requested: bool = False
     losses: int = 0
+    owner: str = "local"
 
     @property
     def is_final(self) -> bool:

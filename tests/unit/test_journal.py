@@ -144,6 +144,15 @@ async def test_concurrent_uses_of_a_key_make_one_experiment(tmp_path: Path) -> N
             await journal.accept(experiment_of(spec()), key="k", body_hash="other")
 
 
+async def test_a_key_of_one_owner_is_none_of_another(tmp_path: Path) -> None:
+    async with journal_at(tmp_path) as (journal, _, _):
+        uses = [journal.accept(experiment_of(spec(), owner), key="k", body_hash=owner) for owner in ("ana", "eve")]
+        (ana, _), (eve, _) = await asyncio.gather(*uses)
+        assert (ana.owner, eve.owner) == ("ana", "eve")
+        again, is_new = await journal.accept(experiment_of(spec(), "ana"), key="k", body_hash="ana")
+        assert (again.id, is_new) == (ana.id, False)
+
+
 async def test_a_retry_that_does_not_fit_leaves_no_head_behind(tmp_path: Path) -> None:
     async with journal_at(tmp_path) as (journal, _, _):
         experiment = await started(journal)

@@ -8,11 +8,12 @@ import re
 from contextlib import aclosing
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http.body import answer, decode, query_int, read_body
+from kanad_server.people import Person
 from kanad_server.service import Service
 from kanad_server.store import Filter
 from kanad_server.wire import Experiment, ExperimentPage, Spec
@@ -29,6 +30,12 @@ def service_of(request: Request) -> Service:
     return service
 
 
+def person_of(connection: HTTPConnection) -> Person:
+    """Who asks."""
+    person: Person = connection.state.person
+    return person
+
+
 async def submit(request: Request) -> Response:
     """Accept one spec: 201 once it is durable; 200 for an Idempotency-Key that was used before."""
     service = service_of(request)
@@ -39,7 +46,7 @@ async def submit(request: Request) -> Response:
         raise Malformed("invalid_key", f"Idempotency-Key must have 1 to {MAX_KEY} characters, got {len(key)}")
     prepared = await service.intake.feasible(decode(body, Spec))
     experiment, is_new = await service.dispatch.submit(
-        prepared.spec, key=key, body_hash=hashlib.sha256(body).hexdigest()
+        prepared.spec, owner=person_of(request).name, key=key, body_hash=hashlib.sha256(body).hexdigest()
     )
     headers = {"Location": f"/api/v1/experiments/{experiment.id}"}
     if wait_s is not None:
@@ -86,13 +93,14 @@ async def events(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """Ask for the end: 202, again and again the same."""
-    return answer(await service_of(request).dispatch.cancel(request.path_params["id"]), 202)
+    experiment = await experiment_of(request)
+    return answer(await service_of(request).dispatch.cancel(experiment.id), 202)
 
 
 async def retry(request: Request) -> Response:
     """A new attempt of a failed or cancelled experiment: 202."""
-    service = service_of(request)
-    return answer(service.dispatch.seen(await service.dispatch.retry(request.path_params["id"])), 202)
+    service, experiment = service_of(request), await experiment_of(request)
+    return answer(service.dispatch.seen(await service.dispatch.retry(experiment.id)), 202)
 
 
 async def delete(request: Request) -> Response:
@@ -110,11 +118,11 @@ async def experiment_of(request: Request) -> Experiment:
     """The experiment that the path names.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none for the person who asks; one of somebody else is answered alike.
     """
     experiment_id: str = request.path_params["id"]
     experiment = await service_of(request).journal.current(experiment_id)
-    if experiment is None:
+    if experiment is None or not person_of(request).sees(experiment):
         raise no_experiment(experiment_id)
     return experiment
 
@@ -140,13 +148,16 @@ def _preferred_wait(request: Request) -> int | None:
 
 
 def _filter(request: Request) -> Filter:
-    known = set(Filter.__struct_fields__)
+    person = person_of(request)
+    known = set(Filter.__struct_fields__) - ({"owner"} if person.role != "admin" else set())
     values: dict[str, object] = {
         name: value for name, value in request.query_params.items() if name in known and value != ""
     }
     unknown = set(request.query_params) - known
     if unknown:
         raise Malformed("invalid_query", f"unknown parameter {sorted(unknown)[0][:80]!r}; known: {sorted(known)}")
+    if person.role != "admin":
+        values["owner"] = person.name
     values["limit"] = query_int(request, "limit", 50, low=1, high=MAX_PAGE)
     try:
         return msgspec.convert(values, Filter)

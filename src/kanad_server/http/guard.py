@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kanad_server.errors import Forbidden
 from kanad_server.http.problems import of_refused
+from kanad_server.people import LOCAL
 
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = [
@@ -38,6 +39,7 @@ class Guard:
 
         refusal = _refusal(Headers(scope=scope))
         if refusal is None:
+            scope["state"] = {**scope.get("state", {}), "person": LOCAL}
             await self._app(scope, receive, send_with_headers)
         elif scope["type"] == "http":
             await of_refused(refusal)(scope, receive, send_with_headers)

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kanad_server.errors import Unavailable
+from kanad_server.http.experiments import person_of
 from kanad_server.service import Service
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ async def stream(socket: WebSocket) -> None:
     offered = socket.scope["subprotocols"]
     await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     experiment = await service.journal.current(socket.path_params["id"])
-    if experiment is None:
+    if experiment is None or not person_of(socket).sees(experiment):
         await _close(socket, NOT_FOUND, "there is no such experiment")
         return
     after = socket.query_params.get("after", "0")

@@ -25,6 +25,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     sort: SortKey = "-created_at"
     limit: int = 50
     cursor: str | None = None
+    owner: str | None = None
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     updates: Sequence[Experiment] = ()
     events: Sequence[tuple[str, int, str]] = ()
     results: Sequence[tuple[str, bytes]] = ()
-    keys: Sequence[tuple[str, str, str]] = ()
+    keys: Sequence[tuple[str, str, str, str]] = ()
     durable: bool = False
 
 
@@ -62,8 +63,8 @@ class Store(Protocol):
     async def result(self, experiment_id: str) -> str | None:
         """The result as JSON text."""
 
-    async def key(self, key: str) -> tuple[str, str] | None:
-        """(body hash, experiment id) of an idempotency key."""
+    async def key(self, owner: str, key: str) -> tuple[str, str] | None:
+        """(body hash, experiment id) of an idempotency key of `owner`."""
 
     async def delete(self, experiment_id: str) -> None:
         """Forget an experiment with its events and result."""

@@ -64,6 +64,9 @@ def _order(wanted: Filter) -> tuple[str, bool]:
 def _conditions(wanted: Filter) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
     parameters: list[Any] = []
+    if wanted.owner is not None:
+        conditions.append("e.owner = ?")
+        parameters.append(wanted.owner)
     if wanted.status is not None:
         conditions.append("e.status = ?")
         parameters.append(wanted.status)

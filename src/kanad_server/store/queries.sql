@@ -3,10 +3,10 @@
 -- name: insert_experiment
 INSERT INTO experiments (id, name, tags, priority, status, method, spec, spec_hash, attempt, losses,
                          cancel_requested, progress, energy_hartree, error, created_at, started_at,
-                         finished_at, reused_from)
+                         finished_at, reused_from, owner)
 VALUES (:id, :name, :tags, :priority, :status, :method, :spec, :spec_hash, :attempt, :losses,
         :cancel_requested, :progress, :energy_hartree, :error, :created_at, :started_at,
-        :finished_at, :reused_from);
+        :finished_at, :reused_from, :owner);
 
 -- name: update_experiment
 -- Only what the lifecycle can change; a row never moves back over a newer one because the journal is the only writer.
@@ -23,7 +23,7 @@ INSERT INTO events (experiment_id, seq, body) VALUES (?, ?, ?);
 INSERT INTO results (experiment_id, body) VALUES (?, ?);
 
 -- name: insert_key
-INSERT INTO idempotency_keys (key, body_hash, experiment_id) VALUES (?, ?, ?);
+INSERT INTO idempotency_keys (owner, key, body_hash, experiment_id) VALUES (?, ?, ?, ?);
 
 -- name: get_experiment
 SELECT e.*, (SELECT max(seq) FROM events WHERE experiment_id = e.id) AS last_seq
@@ -44,7 +44,7 @@ SELECT body FROM results WHERE experiment_id = ?;
 SELECT seq, body FROM events WHERE experiment_id = ? AND seq > ? ORDER BY seq LIMIT ?;
 
 -- name: get_key
-SELECT body_hash, experiment_id FROM idempotency_keys WHERE key = ?;
+SELECT body_hash, experiment_id FROM idempotency_keys WHERE owner = ? AND key = ?;
 
 -- name: delete_experiment
 DELETE FROM experiments WHERE id = ?;

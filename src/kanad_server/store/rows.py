@@ -29,6 +29,7 @@ def to_row(experiment: Experiment) -> dict[str, Any]:
         "spec_hash": experiment.spec_hash,
         "created_at": experiment.created_at,
         "reused_from": experiment.reused_from,
+        "owner": experiment.owner,
         **to_changed_columns(experiment),
     }
 
@@ -70,6 +71,7 @@ def from_row(row: sqlite3.Row) -> Experiment:
         reused_from=row["reused_from"],
         cancel_requested=bool(row["cancel_requested"]),
         losses=row["losses"],
+        owner=row["owner"],
     )
 
 

@@ -110,9 +110,9 @@ class SqliteStore:
         rows = await self._select(self._sql["get_result"], (experiment_id,))
         return rows[0][0] if rows else None
 
-    async def key(self, key: str) -> tuple[str, str] | None:
-        """(body hash, experiment id) of an idempotency key."""
-        rows = await self._select(self._sql["get_key"], (key,))
+    async def key(self, owner: str, key: str) -> tuple[str, str] | None:
+        """(body hash, experiment id) of an idempotency key of `owner`."""
+        rows = await self._select(self._sql["get_key"], (owner, key))
         return (rows[0][0], rows[0][1]) if rows else None
 
     async def delete(self, experiment_id: str) -> None:
