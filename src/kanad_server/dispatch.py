@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_left, insort
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import assert_never
@@ -17,6 +16,7 @@ from kanad_server.engines import Engine, Job, Slot, Verdict
 from kanad_server.errors import Conflict, Unavailable, no_experiment
 from kanad_server.journal import Journal
 from kanad_server.lifecycle import RefusedChange
+from kanad_server.line import WaitingLine
 from kanad_server.people import LOCAL
 from kanad_server.wire import Error, Experiment, Percentage, Reported
 from kanad_solvers.spec import Spec, spec_hash
@@ -24,46 +24,6 @@ from kanad_solvers.spec import Spec, spec_hash
 log = logging.getLogger(__name__)
 
 START_RETRY_S = 1.0
-
-
-class WaitingLine:
-    """Experiment ids, the highest priority first, and the oldest first among equals (ids sort by time)."""
-
-    def __init__(self) -> None:
-        self._keys: list[tuple[int, str]] = []
-        self._key_of: dict[str, tuple[int, str]] = {}
-        self._not_empty = asyncio.Condition()
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __contains__(self, experiment_id: str) -> bool:
-        return experiment_id in self._key_of
-
-    async def put(self, experiment_id: str, priority: int) -> None:
-        """Let an experiment wait its turn."""
-        key = (-priority, experiment_id)
-        self._key_of[experiment_id] = key
-        insort(self._keys, key)
-        async with self._not_empty:
-            self._not_empty.notify()
-
-    async def take(self) -> str:
-        """The next one; waits while there is none."""
-        async with self._not_empty:
-            await self._not_empty.wait_for(lambda: self._keys)
-            _, experiment_id = self._keys.pop(0)
-        del self._key_of[experiment_id]
-        return experiment_id
-
-    def remove(self, experiment_id: str) -> None:
-        """Take one out of the line."""
-        del self._keys[bisect_left(self._keys, self._key_of.pop(experiment_id))]
-
-    def position(self, experiment_id: str) -> int | None:
-        """1 for the next one; None for one that does not wait."""
-        key = self._key_of.get(experiment_id)
-        return None if key is None else bisect_left(self._keys, key) + 1
 
 
 class _Attempt(msgspec.Struct):
@@ -122,7 +82,7 @@ class Dispatch:
         experiment, is_new = await self._journal.accept(_experiment(spec, owner), key=key, body_hash=body_hash)
         head = self._journal.head(experiment.id)
         if is_new and head is not None and head.status == "queued":
-            await self._line.put(experiment.id, experiment.priority)
+            self._line.put(experiment.id, experiment.priority, experiment.owner)
         return experiment, is_new
 
     async def cancel(self, experiment_id: str) -> Experiment:
@@ -139,8 +99,7 @@ class Dispatch:
             return ended
         attempt = self._running.get(experiment_id)
         if attempt is None:
-            if experiment_id in self._line:
-                self._line.remove(experiment_id)
+            self._line.remove(experiment_id)
             if not head.is_final:
                 self._journal.propose(experiment_id, lifecycle.Cancel())
         elif not head.cancel_requested:
@@ -166,7 +125,7 @@ class Dispatch:
             raise Conflict(
                 "not_retryable", f"only a failed or cancelled experiment can be retried; this one is {status}"
             ) from None
-        await self._line.put(experiment.id, experiment.priority)
+        self._line.put(experiment.id, experiment.priority, experiment.owner)
         await self._journal.settle()
         return experiment
 
@@ -186,7 +145,7 @@ class Dispatch:
                 continue
             if experiment.status == "running":
                 self._journal.propose(experiment.id, lifecycle.Interrupt(experiment.attempt))
-            await self._line.put(experiment.id, experiment.priority)
+            self._line.put(experiment.id, experiment.priority, experiment.owner)
 
     async def _serve(self, slot: Slot) -> None:
         while True:
@@ -217,7 +176,7 @@ class Dispatch:
         change = self._conclude(experiment_id, number, verdict, is_late=attempt.is_late)
         after = self._journal.propose(experiment_id, change)
         if after.status == "queued":
-            await self._line.put(experiment_id, after.priority)
+            self._line.put(experiment_id, after.priority, after.owner)
 
     def _hear(self, experiment_id: str, attempt: int, progress: Reported) -> None:
         self._journal.propose(experiment_id, lifecycle.Hear(attempt, progress))

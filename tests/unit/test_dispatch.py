@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kanad_server.dispatch import Dispatch, WaitingLine
+from kanad_server.dispatch import Dispatch
 from kanad_server.engines import Failed, Lost
 from kanad_server.errors import Conflict, NotFound, Unavailable
 from kanad_server.hub import Hub
@@ -60,16 +60,6 @@ async def held(slot: ScriptedSlot, count: int = 1) -> None:
     async with asyncio.timeout(5):
         while len(slot.jobs) < count:
             await asyncio.sleep(0.005)
-
-
-async def test_the_line_goes_by_priority_then_age() -> None:
-    line = WaitingLine()
-    for name, priority in (("b", 0), ("a", 0), ("z", 5), ("c", -1)):
-        await line.put(name, priority)
-    assert [line.position(name) for name in "zabc"] == [1, 2, 3, 4]
-    line.remove("a")
-    assert [await line.take() for _ in range(3)] == ["z", "b", "c"]
-    assert line.position("a") is None
 
 
 async def test_higher_priority_runs_first(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Whose turn it is: priorities, owners in turn, age; and honest places in the line."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from kanad_server.line import WaitingLine
+
+
+async def served(line: WaitingLine) -> list[str]:
+    return [await line.take() for _ in range(len(line))]
+
+
+async def test_the_line_goes_by_priority_then_age() -> None:
+    line = WaitingLine()
+    for name, priority in (("b", 0), ("a", 0), ("z", 5), ("c", -1)):
+        line.put(name, priority, "me")
+    assert [line.position(name) for name in "zabc"] == [1, 2, 3, 4]
+    line.remove("a")
+    assert await served(line) == ["z", "b", "c"]
+    assert line.position("a") is None
+
+
+async def test_owners_are_served_in_turn_within_a_priority() -> None:
+    line = WaitingLine()
+    for number in range(4):
+        line.put(f"crowd-{number}", 0, "crowd")
+    line.put("one-0", 0, "one")
+    line.put("urgent", 1, "crowd")
+    assert await served(line) == ["urgent", "crowd-0", "one-0", "crowd-1", "crowd-2", "crowd-3"]
+
+
+async def test_places_are_those_in_which_the_line_is_served() -> None:
+    chance = random.Random(20261125)
+    for _ in range(50):
+        line = WaitingLine()
+        names = [f"{number:03d}" for number in range(60)]
+        for name in chance.sample(names, len(names)):
+            line.put(name, chance.choice((0, 0, 3)), chance.choice("abcd"))
+        for _ in range(10):
+            await line.take()
+        for name in chance.sample(names, 10):
+            line.remove(name)
+        places = {name: line.position(name) for name in names if name in line}
+        assert {name: place for place, name in enumerate(await served(line), 1)} == places
+
+
+async def test_one_that_waits_already_can_only_move_up() -> None:
+    line = WaitingLine()
+    line.put("a", 0, "me")
+    line.put("b", 2, "me")
+    line.put("a", 5, "me")
+    line.put("a", -5, "me")
+    assert await served(line) == ["a", "b"]
+
+
+async def test_who_waits_for_work_gets_it_and_who_leaves_takes_none_along() -> None:
+    line = WaitingLine()
+    leaving, staying = (asyncio.create_task(line.take(), name=f"taker-{n}") for n in range(2))
+    await asyncio.sleep(0)
+    line.put("a", 0, "me")
+    leaving.cancel()
+    await asyncio.wait((leaving, staying), return_when=asyncio.FIRST_COMPLETED)
+    if not leaving.cancelled():
+        line.put("b", 0, "me")
+    assert await asyncio.wait_for(staying, 5) in ("a", "b")
+    assert len(line) == 0
