@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-slow check format bench bench-solvers bench-cost accuracy clean
+.PHONY: help run test test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
 	@echo "make test   set everything up and run the tests (at most 10 minutes on 2 cores)"
 	@echo "make test-slow   the tests that take longer"
+	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
+	@echo "make reliability       write what they measured into docs/reliability.md"
 	@echo "make check  ruff and mypy"
 	@echo "make bench  print the benchmark table of the server"
 	@echo "make bench-solvers, bench-cost   those of the solvers and of their price"
@@ -20,10 +22,19 @@ run: $(VENV)/installed
 	@exec $(BIN)/kanad serve
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow and not faults"
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m slow
+
+test-faults: $(VENV)/installed-dev
+	$(BIN)/pytest -q -m "faults and not slow" tests/faults
+
+test-faults-all: $(VENV)/installed-dev
+	KANAD_FAULT_SCALE=1 KANAD_FAULT_PATIENCE=1 $(BIN)/pytest -q tests/faults
+
+reliability: $(VENV)/installed-dev
+	$(BIN)/python -m tests.faults.figures
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import hypercorn.asyncio
 from hypercorn.config import Config
 from starlette.applications import Starlette
 
+from kanad_server import connections
 from kanad_server.app import create_app
 from kanad_server.errors import StartRefused
 from kanad_server.settings import Settings
@@ -38,6 +39,7 @@ async def serve(settings: Settings) -> None:
     """
     if settings.engine != "local":
         raise StartRefused("invalid_settings", f"engine must be local, got {settings.engine!r}")
+    connections.install()
     listener = _listen(settings)
     app = create_app(settings)
     stop = _stop_on_signals()

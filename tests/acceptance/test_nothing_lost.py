@@ -268,6 +268,20 @@ def test_sigterm_with_open_sockets_ends_in_time_and_leaves_no_orphan(start_serve
         check_log(server.events(experiment_id))
 
 
+def test_a_connection_that_its_client_closes_is_freed_at_once(server: Server) -> None:
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+    before = descriptors()
+    clients = [httpx.Client(base_url=server.url, trust_env=False) for _ in range(20)]
+    for client in clients:
+        assert client.get("/health/live").status_code == 200
+    assert descriptors() >= before + 20
+    for client in clients:
+        client.close()
+    wait_for(lambda: descriptors() < before + 5, "the descriptors to be freed", 10)
+
+
 def test_a_second_server_on_the_same_data_is_refused(start_server: StartServer) -> None:
     server = start_server("--slots", "1")
     second = subprocess.run(

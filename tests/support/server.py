@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,33 +48,49 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -
 class Server:
     """``kanad serve`` on a free port, its log in a file (a full pipe would stop it)."""
 
-    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        data: Path | None = None,
+    ) -> None:
+        """Start it; `prefix` is a command that runs it (strace, prlimit), `data` a directory elsewhere."""
         self.folder = folder
-        self.data = folder / "data"
+        self.data = data or folder / "data"
         self.ledger = folder / "ledger"
+        self.sessions: list[int] = []
         self._options = options
         self._environment = environment or {}
+        self._prefix = prefix
         self.start()
 
     def start(self, port: int = 0) -> None:
-        """Start it (again), on the same data directory."""
-        self._log = (self.folder / "log").open("ab")
+        """Start it (again), on the same data directory, and wait until it listens."""
         started = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "kanad_server", "serve", "--port", str(port), "--data-dir", str(self.data),
-             "--enable-probe", *self._options],
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            start_new_session=True,
-            env=os.environ | {"KANAD_PROBE_LEDGER": str(self.ledger)} | self._environment,
-        )  # fmt: skip
+        self.spawn(port)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith(LISTENING), self.log()
         self.start_s = time.monotonic() - started
         self.url = line.removeprefix(LISTENING).strip()
         self.http = httpx.Client(base_url=self.url, timeout=30.0, trust_env=False)
+
+    def spawn(self, port: int = 0) -> None:
+        """Start it (again) without waiting."""
+        self._log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(
+            [*self._prefix, sys.executable, "-m", "kanad_server", "serve", "--port", str(port),
+             "--data-dir", str(self.data), "--enable-probe", *self._options],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"KANAD_PROBE_LEDGER": str(self.ledger)} | self._environment,
+        )  # fmt: skip
+        self.http = httpx.Client(trust_env=False)
+        self.sessions.append(self.process.pid)
 
     def ready(self) -> None:
         """Wait until it takes work."""
@@ -162,17 +178,21 @@ class Server:
 
     def session_processes(self) -> list[int]:
         """Every process of the server's session that lives (zombies are not)."""
-        return list(_processes_of_session(self.process.pid))
+        return list(_processes_of_sessions({self.process.pid}))
+
+    def all_processes(self) -> list[int]:
+        """Every living process of every session that this server has had."""
+        return list(_processes_of_sessions(set(self.sessions)))
 
 
-def _processes_of_session(session: int) -> Iterator[int]:
+def _processes_of_sessions(sessions: set[int]) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[3]) == session and fields[0] != "Z":
+            if int(fields[3]) in sessions and fields[0] != "Z":
                 yield int(entry.name)
 
 
