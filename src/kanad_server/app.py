@@ -9,9 +9,10 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from kanad_server.http import artifacts, experiments, methods, molecules, openapi, stream, system
+from kanad_server.http import artifacts, experiments, methods, molecules, openapi, stream, system, tickets
 from kanad_server.http.guard import Guard
 from kanad_server.http.problems import HANDLERS
+from kanad_server.http.rules import guarded
 from kanad_server.service import open_service
 from kanad_server.settings import Settings, read_settings
 
@@ -19,9 +20,9 @@ API = "/api/v1"
 
 
 def routes() -> list[BaseRoute]:
-    """The route table."""
+    """The route table, each route behind its rule."""
     one = "/experiments/{id}"
-    return [
+    table: list[BaseRoute] = [
         Mount(
             API,
             routes=[
@@ -36,6 +37,7 @@ def routes() -> list[BaseRoute]:
                 Route(f"{one}/cancel", experiments.cancel, methods=["POST"]),
                 Route(f"{one}/retry", experiments.retry, methods=["POST"]),
                 WebSocketRoute(f"{one}/stream", stream.stream),
+                Route("/tickets", tickets.issue, methods=["POST"]),
                 Route("/estimate", molecules.estimate, methods=["POST"]),
                 Route("/molecules/parse", molecules.parse, methods=["POST"]),
                 Route("/molecules", molecules.library, methods=["GET"]),
@@ -49,6 +51,7 @@ def routes() -> list[BaseRoute]:
         Route("/openapi.json", openapi.openapi, methods=["GET"]),
         Route("/docs", openapi.docs, methods=["GET"]),
     ]
+    return guarded(table)
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -63,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     return Starlette(
         routes=routes(),
-        middleware=[Middleware(Guard)],
+        middleware=[Middleware(Guard, chosen)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

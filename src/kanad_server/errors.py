@@ -3,12 +3,14 @@
     KanadError
     +-- Refused            the request cannot be met as it stands
     |   +-- Malformed          400  the body is not what was announced
+    |   +-- Unauthorized       401  no token, or none that is good
     |   +-- NotFound           404  there is no such experiment (or route)
     |   +-- Conflict           409  the experiment's state, or an idempotency key, does not allow it
     |   +-- BodyTooLarge       413  more bytes than the limit
     |   +-- NotJson            415  another content type
     |   +-- Impossible         422  understood, but it cannot be computed (invalid_spec, too_large)
-    |   +-- Forbidden          403  this Host or Origin is not served
+    |   +-- Forbidden          403  this Host or Origin is not served, or the person's role does not allow it
+    |   +-- TooMany            429  too often; try again later (Retry-After)
     +-- Unavailable        503  the server cannot do it now; try again (Retry-After)
     +-- StartRefused       the server does not start: data directory in use, damaged or newer, unsafe address
 
@@ -47,8 +49,14 @@ class Malformed(Refused):
     """400: the bytes are not JSON, or a query parameter is not a number."""
 
 
+class Unauthorized(Refused):
+    """401: no token, or none that is good."""
+
+    status = 401
+
+
 class Forbidden(Refused):
-    """403: this Host or Origin is not served."""
+    """403: this Host or Origin is not served, or the person's role does not allow it."""
 
     status = 403
 
@@ -86,6 +94,16 @@ class Impossible(Refused):
     """422: understood, but it cannot be computed."""
 
     status = 422
+
+
+class TooMany(Refused):
+    """429: asked too often; `retry_after_s` says when to try again."""
+
+    status = 429
+
+    def __init__(self, code: str, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(KanadError):

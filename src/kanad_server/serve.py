@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 from typing import Any
@@ -14,7 +15,7 @@ import hypercorn.asyncio
 from hypercorn.config import Config
 from starlette.applications import Starlette
 
-from kanad_server import connections
+from kanad_server import connections, tokens
 from kanad_server.app import create_app
 from kanad_server.errors import StartRefused
 from kanad_server.settings import Settings
@@ -40,6 +41,7 @@ async def serve(settings: Settings) -> None:
     if settings.engine != "local":
         raise StartRefused("invalid_settings", f"engine must be local, got {settings.engine!r}")
     connections.install()
+    _check_exposure(settings)
     listener = _listen(settings)
     app = create_app(settings)
     stop = _stop_on_signals()
@@ -47,7 +49,7 @@ async def serve(settings: Settings) -> None:
     async with app.router.lifespan_context(app):
         _spare_the_collector()
         host, port = listener.getsockname()[:2]
-        print(f"kanad-server listening on http://{host}:{port}", flush=True)
+        print(f"kanad-server listening on {_address(settings, host, port)}", flush=True)
         ended = asyncio.Event()
         serving = asyncio.create_task(
             hypercorn.asyncio.serve(_without_lifespan(app), _config(settings, listener), shutdown_trigger=ended.wait),
@@ -82,14 +84,32 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 20)  # picked: a collection in some hundred requests
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Our own listening socket: any free port, and options that hypercorn does not offer."""
-    if not settings.is_loopback:
+def _check_exposure(settings: Settings) -> None:
+    """What other machines can reach needs tokens, and should be encrypted."""
+    if (settings.certfile == "") != (settings.keyfile == ""):
+        raise StartRefused("invalid_settings", "certfile and keyfile go together: set both, or neither")
+    for name in (settings.certfile, settings.keyfile):
+        if name and not os.access(name, os.R_OK):
+            raise StartRefused("invalid_settings", f"{name} cannot be read; check certfile and keyfile")
+    if settings.is_loopback:
+        return
+    if not tokens.are_good(settings.data_path):
         raise StartRefused(
             "unsafe_address",
-            f"host {settings.host!r} is reachable from other machines, and this version has no tokens to tell"
-            " people apart; bind to 127.0.0.1",
+            f"host {settings.host!r} is reachable from other machines, and the data directory {settings.data_dir}"
+            " has no token to tell people apart; run kanad token create first, or bind to 127.0.0.1",
         )
+    if not settings.has_tls:
+        log.warning("tokens travel unencrypted: set certfile and keyfile, or put a TLS proxy in front")
+
+
+def _address(settings: Settings, host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.has_tls else 'http'}://{shown}:{port}"
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Our own listening socket: any free port, and options that hypercorn does not offer."""
     try:
         listener = socket.create_server(
             (settings.host, settings.port),
@@ -122,6 +142,8 @@ def _config(settings: Settings, listener: socket.socket) -> Config:
     config.keep_alive_timeout = 60.0
     config.graceful_timeout = settings.drain_s
     config.alpn_protocols = ["http/1.1"]
+    if settings.has_tls:
+        config.certfile, config.keyfile = settings.certfile, settings.keyfile
     return config
 
 

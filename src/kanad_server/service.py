@@ -17,6 +17,7 @@ from kanad_server.engines.local import LocalEngine
 from kanad_server.engines.worker import Keeping
 from kanad_server.errors import StartRefused
 from kanad_server.files import Files
+from kanad_server.gate import Gate
 from kanad_server.hub import Hub
 from kanad_server.intake import Intake
 from kanad_server.journal import Journal
@@ -39,6 +40,7 @@ class Service:
     intake: Intake
     desk: Desk
     files: Files
+    gate: Gate
     started_at: str = field(default_factory=clock.now)
 
     def drain(self) -> None:
@@ -87,6 +89,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     intake=Intake(desk, enable_probe=settings.enable_probe),
                     desk=desk,
                     files=files,
+                    gate=Gate(store, may_be_open=settings.is_loopback),
                 )
                 try:
                     async with _running(service):

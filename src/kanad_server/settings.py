@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from kanad_server.errors import StartRefused
+
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # to tell it from a name
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _cores() -> int:
@@ -21,6 +25,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a server can be told. Each field is also an environment variable: ``KANAD_PORT`` for ``port``."""
 
     host: str = "127.0.0.1"
+    allowed_hosts: str = ""
+    allowed_origins: str = ""
+    certfile: str = ""
+    keyfile: str = ""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     data_dir: str = "kanad-data"
     slots: Annotated[int, Meta(ge=1, le=1024)] = msgspec.field(default_factory=_cores)
@@ -42,7 +50,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        return self.host in ("127.0.0.1", "localhost", "::1") or self.host.startswith("127.")
+        return self.host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", self.host) is not None
+
+    @property
+    def served_hosts(self) -> frozenset[str]:
+        """The names that a request's ``Host`` may have, without port and in small letters."""
+        own = set() if self.host in EVERY_ADDRESS else {self.host.lower()}
+        return LOCAL_NAMES | own | set(_listed(self.allowed_hosts.lower()))
+
+    @property
+    def served_origins(self) -> frozenset[str]:
+        """The origins, beside the server's own, whose pages may use it."""
+        return frozenset(_listed(self.allowed_origins))
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections are encrypted by the server itself."""
+        return self.certfile != ""
+
+
+def _listed(text: str) -> list[str]:
+    return [part for part in (part.strip() for part in text.split(",")) if part]
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -194,6 +194,13 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
 
 
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """A word that opens one stream, once."""
+
+    ticket: str
+    expires_in_s: int
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the server lives, or can take work; ``reasons`` when it cannot."""
 
@@ -248,4 +255,5 @@ __all__ = [
     "StatusName",
     "System",
     "TaskDescription",
+    "Ticket",
 ]

@@ -25,7 +25,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     for field in msgspec.structs.fields(Settings):
         row = next(line for line in README.splitlines() if f"`KANAD_{field.name.upper()}`" in line)
-        if field.default is not msgspec.NODEFAULT:
+        if field.default not in (msgspec.NODEFAULT, ""):
             shown = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
             assert f"`{shown}`" in row
 
@@ -63,7 +63,7 @@ def test_every_code_of_a_refusal_is_listed() -> None:
         if source.name != "serve.py":
             codes |= set(
                 re.findall(
-                    r"(?:Malformed|Forbidden|NotFound|Conflict|BodyTooLarge|NotJson|Impossible|Unavailable)"
+                    r"(?:Malformed|Unauthorized|TooMany|Forbidden|NotFound|Conflict|BodyTooLarge|NotJson|Impossible|Unavailable)"
                     r"\(\s*\"(\w+)\"",
                     source.read_text(),
                 )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from kanad_server import __version__
+from kanad_server.cli import token
 from kanad_server.errors import KanadError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -25,6 +26,9 @@ app = typer.Typer(
 
 Url = Annotated[str, typer.Option("--url", envvar="KANAD_URL", help="The server's address.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")]
+
+
+app.add_typer(token.app, name="token")
 
 
 def main() -> None:
@@ -63,6 +67,8 @@ def serve(
     slots: Annotated[int | None, typer.Option(help="Experiments at a time [cores].")] = None,
     engine: Annotated[str | None, typer.Option(help="Where attempts run [local].")] = None,
     enable_probe: Annotated[bool | None, typer.Option("--enable-probe", help="Serve the test method.")] = None,
+    certfile: Annotated[str | None, typer.Option(help="Serve TLS with this certificate (PEM).")] = None,
+    keyfile: Annotated[str | None, typer.Option(help="The certificate's key.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. Each option is also a variable: KANAD_PORT for --port."""
@@ -79,6 +85,8 @@ def serve(
         slots=slots,
         engine=engine,
         enable_probe=enable_probe,
+        certfile=certfile,
+        keyfile=keyfile,
         log_level=log_level,
     )
     logs.set_up(settings.log_level)

@@ -1,30 +1,42 @@
-"""Who may ask: without tokens the server answers this machine alone, and no page of another site."""
+"""What every request passes: exact `Host` and `Origin`, no token in the address, and who it is that asks.
+
+Whether that person may make this very call is said in `rules`.
+"""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kanad_server.errors import Forbidden
-from kanad_server.http.problems import of_refused
-from kanad_server.people import LOCAL
+from kanad_server.errors import Forbidden, KanadError, Malformed, Refused, Unavailable
+from kanad_server.gate import Gate
+from kanad_server.http.problems import of_refused, of_unavailable
+from kanad_server.people import Person
+from kanad_server.settings import Settings
 
-LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-]
+TOKEN_PARAMETERS = frozenset({"token", "access_token", "api_key", "apikey", "auth", "authorization", "key"})
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'",
+}
+"""On every answer; one that sets a header of these itself keeps its own."""
 
 
 class Guard:
-    """ASGI middleware: exact `Host` and `Origin`, and the headers that every answer has."""
+    """ASGI middleware around every route."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._hosts = settings.served_hosts
+        self._origins = settings.served_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or refuse it before anything else sees it."""
@@ -33,28 +45,51 @@ class Guard:
             return
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                message["headers"] = _with_ours(message.get("headers", []))
             await send(message)
 
-        refusal = _refusal(Headers(scope=scope))
-        if refusal is None:
-            scope["state"] = {**scope.get("state", {}), "person": LOCAL}
-            await self._app(scope, receive, send_with_headers)
-        elif scope["type"] == "http":
-            await of_refused(refusal)(scope, receive, send_with_headers)
+        try:
+            person = await self._who(scope)
+        except KanadError as error:
+            answer = of_refused(error) if isinstance(error, Refused) else of_unavailable(_unavailable(error))
+            await answer(scope, receive, send_with_headers)
         else:
-            await send({"type": "websocket.close", "code": 4403, "reason": refusal.message})
+            scope["state"] = {**scope.get("state", {}), "person": person}
+            await self._app(scope, receive, send_with_headers)
+
+    async def _who(self, scope: Scope) -> Person | None:
+        headers = Headers(scope=scope)
+        self._check_address(headers, QueryParams(scope["query_string"]))
+        gate: Gate = scope["app"].state.service.gate
+        client = scope.get("client")
+        return await gate.person(headers.get("authorization"), client[0] if client else "")
+
+    def _check_address(self, headers: Headers, query: QueryParams) -> None:
+        host = headers.get("host", "")
+        if _name(f"//{host}") not in self._hosts:
+            raise Forbidden(
+                "host_not_served",
+                f"this server does not answer to the name {host[:80]!r}; its names are in KANAD_ALLOWED_HOSTS",
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}") and origin not in self._origins:
+            raise Forbidden("origin_not_allowed", f"pages of {origin[:80]!r} may not use this server")
+        if TOKEN_PARAMETERS & {name.lower() for name in query}:
+            raise Malformed(
+                "token_in_address",
+                "a token in an address ends up in logs and histories; send Authorization: Bearer <token>,"
+                " or for a stream a ticket from POST /api/v1/tickets. Revoke the token if it was a real one",
+            )
 
 
-def _refusal(headers: Headers) -> Forbidden | None:
-    host = headers.get("host", "")
-    if _name(f"//{host}") not in LOCAL_NAMES:
-        return Forbidden("host_not_served", f"this server answers to localhost, not to {host[:80]!r}")
-    origin = headers.get("origin")
-    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-        return Forbidden("origin_not_allowed", f"pages of {origin[:80]!r} may not use this server")
-    return None
+def _with_ours(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    present = {name.lower() for name, _ in headers}
+    return [*headers, *((name, value) for name, value in _HEADERS.items() if name not in present)]
+
+
+def _unavailable(error: KanadError) -> Unavailable:
+    return error if isinstance(error, Unavailable) else Unavailable(error.code, error.message)
 
 
 def _name(address: str) -> str | None:

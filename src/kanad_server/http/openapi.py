@@ -19,7 +19,7 @@ _REFERENCE = "#/components/schemas/{name}"
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One call: what it takes and what it gives; `refusals` are its problem statuses beside 400, 403 and 500."""
+    """One call: what it takes and what it gives; `refusals` are its problem statuses beside `ALWAYS` and 500."""
 
     name: str
     method: str
@@ -32,6 +32,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     headers: Sequence[str] = ()
 
 
+ALWAYS = (400, 401, 403, 429)
+"""What the guard and the rules may answer to any call."""
 _INTEGER = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
 
@@ -49,7 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "method": _TEXT, "tag": _TEXT, "q": _TEXT, "cursor": _TEXT,
             "sort": {"enum": [sign + name for name in ("created_at", "finished_at", "energy_hartree", "name")
                               for sign in ("", "-")]},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 200},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 200}, "owner": _TEXT,
         },
     ),
     Operation(
@@ -86,6 +88,10 @@ OPERATIONS: tuple[Operation, ...] = (
         name="retry", method="POST", path="/api/v1/experiments/{id}/retry",
         summary="A new attempt of a failed or cancelled experiment", responses={202: wire.Experiment},
         refusals=(404, 409, 503),
+    ),
+    Operation(
+        name="ticket", method="POST", path="/api/v1/tickets", summary="A ticket that opens one stream, once",
+        responses={201: wire.Ticket}, refusals=(503,),
     ),
     Operation(
         name="estimate", method="POST", path="/api/v1/estimate", summary="What a spec would cost",
@@ -157,7 +163,7 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     for status, struct in operation.responses.items():
         content = _content(struct, schema_of)
         responses[str(status)] = {"description": operation.summary} | ({"content": content} if content else {})
-    for status in sorted({400, 403, *operation.refusals} - set(operation.responses)):
+    for status in sorted({*ALWAYS, *operation.refusals} - set(operation.responses)):
         responses[str(status)] = {
             "description": "Refused",
             "content": {PROBLEM: {"schema": schema_of[wire.Problem]}},

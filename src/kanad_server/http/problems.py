@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from kanad_server.errors import Refused, Unavailable
+from kanad_server.errors import Refused, TooMany, Unauthorized, Unavailable
 from kanad_server.wire import Problem
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,19 @@ def of_refused(error: Refused) -> Response:
             code=error.code,
             errors=error.errors,
             details=dict(error.details),
-        )
+        ),
+        _headers(error),
     )
+
+
+def _headers(error: Refused) -> dict[str, str] | None:
+    match error:
+        case Unauthorized():
+            return {"WWW-Authenticate": 'Bearer realm="kanad"'}
+        case TooMany(retry_after_s=seconds):
+            return {"Retry-After": str(seconds)}
+        case _:
+            return None
 
 
 def of_unavailable(error: Unavailable) -> Response:

@@ -6,6 +6,7 @@ import platform
 from functools import cache
 from importlib import metadata
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -15,9 +16,10 @@ from starlette.responses import Response
 
 from kanad_server.errors import Unavailable
 from kanad_server.http.body import answer
-from kanad_server.http.experiments import service_of
+from kanad_server.http.experiments import person_of, service_of
+from kanad_server.people import Person
 from kanad_server.service import Service
-from kanad_server.wire import Health, System
+from kanad_server.wire import Health, SlotView, System
 
 NAMED_PACKAGES = ("kanad-server", "pyscf", "numpy", "scipy", "rdkit", "starlette", "hypercorn", "msgspec")
 
@@ -41,12 +43,18 @@ async def system(request: Request) -> Response:
     return answer(
         System(
             versions=_versions(),
-            slots=[slot.view() for slot in service.engine.slots],
+            slots=[_seen(slot.view(), service, person_of(request)) for slot in service.engine.slots],
             queue_length=service.dispatch.queue_length,
             viewers=service.hub.viewers,
             started_at=service.started_at,
         )
     )
+
+
+def _seen(slot: SlotView, service: Service, person: Person) -> SlotView:
+    """The slot without the id of an experiment that is not there for this person."""
+    head = None if slot.experiment_id is None else service.journal.head(slot.experiment_id)
+    return slot if head is None or person.sees(head) else replace(slot, experiment_id=None)
 
 
 async def metrics(request: Request) -> Response:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from kanad_server.store.tokens import TokenRow
 from kanad_server.wire import Experiment, StatusName
 
 SortKey: TypeAlias = Literal[
@@ -65,6 +66,12 @@ class Store(Protocol):
 
     async def key(self, owner: str, key: str) -> tuple[str, str] | None:
         """(body hash, experiment id) of an idempotency key of `owner`."""
+
+    async def token(self, token_id: str) -> TokenRow | None:
+        """What is kept of a token."""
+
+    async def any_token(self) -> bool:
+        """Whether a token was ever made, good or not."""
 
     async def delete(self, experiment_id: str) -> None:
         """Forget an experiment with its events and result."""

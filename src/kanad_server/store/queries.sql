@@ -51,3 +51,22 @@ DELETE FROM experiments WHERE id = ?;
 
 -- name: count_by_status
 SELECT status, count(*) FROM experiments GROUP BY status;
+
+-- name: get_token
+SELECT * FROM tokens WHERE id = ?;
+
+-- name: any_token
+SELECT EXISTS (SELECT 1 FROM tokens);
+
+-- name: all_tokens
+SELECT * FROM tokens ORDER BY created_at, id;
+
+-- name: insert_token
+INSERT INTO tokens (id, name, role, hash, created_at, expires_at)
+VALUES (:id, :name, :role, :hash, :created_at, :expires_at);
+
+-- name: revoke_token
+UPDATE tokens SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL;
+
+-- name: forget_bad_tokens
+DELETE FROM tokens WHERE revoked_at IS NOT NULL OR expires_at <= :now;

@@ -17,6 +17,7 @@ from kanad_server.errors import StartRefused, Unavailable
 from kanad_server.store.base import Commit, Filter
 from kanad_server.store.listing import encode_cursor, page_statement
 from kanad_server.store.rows import from_row, to_changed_columns, to_row
+from kanad_server.store.tokens import TokenRow, token_of
 from kanad_server.wire import Experiment
 
 T = TypeVar("T")
@@ -25,7 +26,8 @@ BUSY_TIMEOUT_MS = 2_000
 """How long a statement waits for an outside process that holds the database."""
 
 
-def _read(name: str) -> str:
+def read_text(name: str) -> str:
+    """A file of this room."""
     return resources.files("kanad_server.store").joinpath(name).read_text()
 
 
@@ -39,7 +41,7 @@ def migrations() -> list[str]:
     """Every migration in order; the first one makes schema 1."""
     folder = resources.files("kanad_server.store").joinpath("migrations")
     files = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [_read(f"migrations/{name}") for name in files]
+    return [read_text(f"migrations/{name}") for name in files]
 
 
 class SqliteStore:
@@ -47,7 +49,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sql = named_queries(_read("queries.sql"))
+        self._sql = named_queries(read_text("queries.sql"))
         self._synchronous_full = True
         self._writing = asyncio.Lock()
 
@@ -114,6 +116,15 @@ class SqliteStore:
         """(body hash, experiment id) of an idempotency key of `owner`."""
         rows = await self._select(self._sql["get_key"], (owner, key))
         return (rows[0][0], rows[0][1]) if rows else None
+
+    async def token(self, token_id: str) -> TokenRow | None:
+        """What is kept of a token."""
+        rows = await self._select(self._sql["get_token"], (token_id,))
+        return token_of(rows[0]) if rows else None
+
+    async def any_token(self) -> bool:
+        """Whether a token was ever made, good or not."""
+        return bool((await self._select(self._sql["any_token"]))[0][0])
 
     async def delete(self, experiment_id: str) -> None:
         """Forget an experiment with its events and result."""
