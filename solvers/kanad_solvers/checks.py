@@ -313,6 +313,10 @@ def _excitations(
     count = of_alpha + of_beta if is_unrestricted or task.spin == "any" else of_alpha
     if isinstance(method, SinglesDoubles):
         count += of_alpha * of_beta
+        if min(of_alpha, of_beta) < 1:
+            message = f"EOM-CCSD needs electrons to excite of both spins, got {alpha} alpha and {beta} beta; take fci"
+            yield FieldError("$.method.name", message)
+            return
     if task.n_states > count:
         message = f"the basis gives {count} excitations, so at most {count} states; got {task.n_states}"
         yield FieldError("$.task.n_states", message)

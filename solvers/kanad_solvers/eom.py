@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from pyscf import cc
+from pyscf.cc import eom_rccsd
 
-from kanad_solvers import correlated, mean_field, mole, properties, pyscf_log
+from kanad_solvers import correlated, eom_spin, mole, properties, pyscf_log
 from kanad_solvers.errors import InvalidSpec, NotConverged
 from kanad_solvers.properties import EV_PER_HARTREE
 from kanad_solvers.result import ElectronicState, Result
@@ -25,10 +27,13 @@ LEAST_EXTRA_ROOTS = 4
 MAX_CYCLES = 200
 EMPTY_ROOT = 1e-7  # hartree; amplitudes that antisymmetry forbids come as roots of zero energy
 
+SpinOf: TypeAlias = Callable[[Any, Any, np.ndarray, float], float | None]
+"""S^2 of a root from the equations, their intermediates, its vector and its excitation energy."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Root:
-    """One excitation: energy in hartree, S^2 where the spin is pure (else None), and whether it met the tolerance."""
+    """One excitation: energy in hartree, S^2 where there was memory for it, and whether it met the tolerance."""
 
     energy: float
     s_squared: float | None
@@ -50,9 +55,10 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     watch.stage(0, last, "HF reference computed", field.e_tot)
     solver = correlated.coupled_cluster(field, method, watch)
     watch.stage(1, last, "CCSD amplitudes solved", solver.e_tot)
-    roots = _roots(solver, task, watch)
+    knows_spin = _knows_spin(solver, spec, watch)
+    roots = _roots(solver, task, knows_spin, watch)
     watch.stage(2, last, "EOM-CCSD solved", solver.e_tot)
-    states = _states(float(solver.e_tot), field, roots)
+    states = _states(solver, knows_spin, roots)
     for state in states:
         watch.state(state)
     ground = correlated.describe(spec, molecule, field, solver, None, watch)
@@ -70,23 +76,30 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     )
 
 
-def _roots(solver: Any, task: ExcitedStates, watch: Watch) -> list[Root]:
+def _knows_spin(solver: Any, spec: Spec, watch: Watch) -> bool:
+    """Whether S^2 needs no computation (closed shells) or fits into half of the memory limit."""
+    needed = eom_spin.memory_mb(solver) if isinstance(solver, cc.uccsd.UCCSD) else 0.0
+    if needed <= spec.limits.memory_mb / 2:
+        return True
+    watch.warn(f"S^2 of the states is left out: it needs limits.memory_mb of about {2 * needed:.0f}")
+    return False
+
+
+def _roots(solver: Any, task: ExcitedStates, knows_spin: bool, watch: Watch) -> list[Root]:
     """The wanted excitations, lowest first."""
     if isinstance(solver, cc.uccsd.UCCSD):
         if task.spin != "any":
             watch.warn(f"EOM on an unrestricted reference mixes spins: states of any spin are listed, not {task.spin}")
         from pyscf.cc.eom_uccsd import EOMEESpinKeep
 
-        found = _solve(EOMEESpinKeep(solver), None, task, watch)
-    else:
-        from pyscf.cc.eom_rccsd import EOMEESinglet, EOMEETriplet
+        def measured(*root: Any) -> float | None:
+            return eom_spin.of_root(*root) if knows_spin else None
 
-        kinds = {"singlet": (EOMEESinglet,), "triplet": (EOMEETriplet,), "any": (EOMEESinglet, EOMEETriplet)}
-        found = [
-            root
-            for kind in kinds[task.spin]
-            for root in _solve(kind(solver), 0.0 if kind is EOMEESinglet else 2.0, task, watch)
-        ]
+        found = _solve(EOMEESpinKeep(solver), measured, task, watch)
+    else:
+        singlet, triplet = (eom_rccsd.EOMEESinglet, lambda *_: 0.0), (eom_rccsd.EOMEETriplet, lambda *_: 2.0)
+        kinds = {"singlet": (singlet,), "triplet": (triplet,), "any": (singlet, triplet)}
+        found = [root for kind, spin in kinds[task.spin] for root in _solve(kind(solver), spin, task, watch)]
     chosen = sorted(found, key=lambda root: root.energy)[: task.n_states]
     if not chosen:
         raise NotConverged("EOM-CCSD found no excited state; try another reference or basis")
@@ -97,8 +110,8 @@ def _roots(solver: Any, task: ExcitedStates, watch: Watch) -> list[Root]:
     return chosen
 
 
-def _solve(equations: Any, s_squared: float | None, task: ExcitedStates, watch: Watch) -> list[Root]:
-    """Roots of one kind of EOM equations, more than wanted."""
+def _solve(equations: Any, spin_of: SpinOf, task: ExcitedStates, watch: Watch) -> list[Root]:
+    """The lowest roots of one kind of EOM equations; more are asked for than wanted."""
     size = int(equations.vector_size())
     if task.n_states > size:
         raise InvalidSpec.at("$.task.n_states", f"{size} excitations exist in this basis, {task.n_states} asked for")
@@ -106,33 +119,32 @@ def _solve(equations: Any, s_squared: float | None, task: ExcitedStates, watch: 
     pyscf_log.listen(equations, pyscf_log.davidson(watch, "eom-ccsd", floor))
     equations.max_cycle = MAX_CYCLES
     asked = min(size, task.n_states + max(LEAST_EXTRA_ROOTS, task.n_states))
-    converged, energies, _ = _kernel(equations, asked)
-    return [
-        Root(energy=float(energy), s_squared=s_squared, converged=bool(done))
-        for energy, done in zip(np.atleast_1d(energies), np.atleast_1d(converged), strict=True)
-        if abs(energy) > EMPTY_ROOT
-    ]
+    intermediates = equations.make_imds()
+    converged, energies, vectors = eom_rccsd.kernel(equations, asked, imds=intermediates)
+    vectors = [vectors] if asked == 1 else vectors
+    found = zip(np.atleast_1d(energies), np.atleast_1d(converged), vectors, strict=True)
+    kept = sorted((root for root in found if abs(root[0]) > EMPTY_ROOT), key=lambda root: root[0])[: task.n_states]
+    made = []
+    for energy, done, vector in kept:
+        watch.check()
+        spin = spin_of(equations, intermediates, vector, energy)
+        made.append(Root(energy=float(energy), s_squared=spin, converged=bool(done)))
+    return made
 
 
-def _kernel(equations: Any, roots: int) -> tuple[Any, Any, Any]:
-    from pyscf.cc import eom_rccsd
-
-    found: tuple[Any, Any, Any] = eom_rccsd.kernel(equations, roots, imds=equations.make_imds())
-    return found
-
-
-def _states(floor: float, field: Any, roots: list[Root]) -> tuple[ElectronicState, ...]:
-    """The ground state, with the S^2 of its reference, and the excited ones."""
-    ground = properties.spin_fields(mean_field.describe(field).s_squared)
-    states = [ElectronicState(index=0, energy_hartree=floor, excitation_ev=0.0, **ground)]
-    for index, root in enumerate(roots, start=1):
-        states.append(
-            ElectronicState(
-                index=index,
-                energy_hartree=floor + root.energy,
-                excitation_ev=root.energy * EV_PER_HARTREE,
-                s_squared=root.s_squared,
-                label=None if root.s_squared is None else properties.spin_label(root.s_squared),
-            )
+def _states(solver: Any, knows_spin: bool, roots: list[Root]) -> tuple[ElectronicState, ...]:
+    """The ground state and the excited ones, with S^2 where it is known."""
+    ground: float | None = 0.0
+    if isinstance(solver, cc.uccsd.UCCSD):
+        ground = eom_spin.of_ground(solver) if knows_spin else None
+    floor = float(solver.e_tot)
+    return tuple(
+        ElectronicState(
+            index=index,
+            energy_hartree=floor + excitation,
+            excitation_ev=excitation * EV_PER_HARTREE,
+            s_squared=spin,
+            label=None if spin is None else properties.spin_label(spin),
         )
-    return tuple(states)
+        for index, (excitation, spin) in enumerate([(0.0, ground), *((root.energy, root.s_squared) for root in roots)])
+    )
