@@ -13,6 +13,7 @@ from typing import Any
 
 import hypercorn.asyncio
 from hypercorn.config import Config
+from msgspec.structs import replace
 from starlette.applications import Starlette
 
 from kanad_server import connections, tokens
@@ -40,10 +41,17 @@ async def serve(settings: Settings) -> None:
     """
     if settings.engine != "local":
         raise StartRefused("invalid_settings", f"engine must be local, got {settings.engine!r}")
-    connections.install()
     _check_exposure(settings)
+    limits = connections.Limits(
+        connections=connections.places(settings.max_connections, settings.slots),
+        each=settings.max_connections_each,
+        header_s=settings.header_s,
+        body_s=settings.body_s,
+        idle_s=settings.idle_s,
+    )
     listener = _listen(settings)
-    app = create_app(settings)
+    app = create_app(replace(settings, max_viewers=min(settings.max_viewers, limits.connections * 3 // 4)))
+    app.state.connections = connections.install(limits)
     stop = _stop_on_signals()
     asyncio.get_running_loop().set_exception_handler(_without_cancellations)
     async with app.router.lifespan_context(app):
@@ -139,7 +147,7 @@ def _config(settings: Settings, listener: socket.socket) -> Config:
     config.include_server_header = False
     config.websocket_max_message_size = MAX_MESSAGE_BYTES
     config.websocket_ping_interval = None  # its task outlives the socket by one interval and holds up the end
-    config.keep_alive_timeout = 60.0
+    config.h11_max_incomplete_size = settings.max_header_bytes
     config.graceful_timeout = settings.drain_s
     config.alpn_protocols = ["http/1.1"]
     if settings.has_tls:

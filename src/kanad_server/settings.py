@@ -37,6 +37,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_attempts: Annotated[int, Meta(ge=1, le=10)] = 2
     max_waiting: Annotated[int, Meta(ge=1)] = 100_000
     max_viewers: Annotated[int, Meta(ge=1)] = 5_000
+    max_connections: Annotated[int, Meta(ge=16)] = 10_000
+    max_connections_each: Annotated[int, Meta(ge=8)] = 6_000
+    max_header_bytes: Annotated[int, Meta(ge=1024, le=1024 * 1024)] = 16 * 1024
+    header_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    body_s: Annotated[float, Meta(gt=0, le=600)] = 15.0
+    idle_s: Annotated[float, Meta(gt=0, le=3_600)] = 60.0
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
     checkpoint_s: Annotated[float, Meta(ge=0, le=86_400)] = 5.0
     drain_s: Annotated[float, Meta(gt=0, le=60)] = 3.0

@@ -12,22 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kanad_server.errors import Forbidden, KanadError, Malformed, Refused, Unavailable
 from kanad_server.gate import Gate
+from kanad_server.http.headers import secured
 from kanad_server.http.problems import of_refused, of_unavailable
 from kanad_server.people import Person
 from kanad_server.settings import Settings
 
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "api_key", "apikey", "auth", "authorization", "key"})
-_HEADERS = {
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"cross-origin-opener-policy": b"same-origin",
-    b"cache-control": b"no-store",
-    b"content-security-policy": b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    b"frame-ancestors 'none'",
-}
-"""On every answer; one that sets a header of these itself keeps its own."""
 
 
 class Guard:
@@ -46,7 +36,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                message["headers"] = _with_ours(message.get("headers", []))
+                message["headers"] = secured(message.get("headers", []))
             await send(message)
 
         try:
@@ -81,11 +71,6 @@ class Guard:
                 "a token in an address ends up in logs and histories; send Authorization: Bearer <token>,"
                 " or for a stream a ticket from POST /api/v1/tickets. Revoke the token if it was a real one",
             )
-
-
-def _with_ours(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    present = {name.lower() for name, _ in headers}
-    return [*headers, *((name, value) for name, value in _HEADERS.items() if name not in present)]
 
 
 def _unavailable(error: KanadError) -> Unavailable:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
@@ -91,6 +91,11 @@ async def _http(request: Request, error: Exception) -> Response:
     )
 
 
+async def _gone(request: Request, error: Exception) -> Response:
+    """The client left before it had sent everything; nobody reads this."""
+    return Response(status_code=400)
+
+
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours: the log has the traceback, the answer has none of it."""
     return problem(
@@ -106,6 +111,7 @@ async def _unexpected(request: Request, error: Exception) -> Response:
 HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
     Refused: _refused,
     Unavailable: _unavailable,
+    ClientDisconnect: _gone,
     HTTPException: _http,
     Exception: _unexpected,
 }
