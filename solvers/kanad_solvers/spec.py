@@ -229,7 +229,10 @@ class AdaptiveEigensolver(Frozen, frozen=True, kw_only=True, tag_field="name", t
 
 
 class Probe(Frozen, frozen=True, kw_only=True, tag_field="name", tag="probe"):
-    """No chemistry: emits `steps` convergence events for tests and load, or shows a fault."""
+    """No chemistry: emits `steps` convergence events for tests and load, or shows a fault.
+
+    Equal probes are run each by itself, unless `shared` lets them take part in the sharing of identical work.
+    """
 
     steps: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
     step_ms: Annotated[float, Meta(ge=0, le=60_000)] = 10
@@ -247,6 +250,7 @@ class Probe(Frozen, frozen=True, kw_only=True, tag_field="name", tag="probe"):
         "huge_result",
         "nan_result",
     ] = "none"
+    shared: bool = False
 
 
 Method: TypeAlias = (

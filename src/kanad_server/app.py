@@ -28,6 +28,7 @@ def routes() -> list[BaseRoute]:
             routes=[
                 Route("/experiments", experiments.submit, methods=["POST"]),
                 Route("/experiments", experiments.list_, methods=["GET"]),
+                Route("/experiments/batch", experiments.submit_batch, methods=["POST"]),
                 Route(one, experiments.read, methods=["GET"]),
                 Route(one, experiments.delete, methods=["DELETE"]),
                 Route(f"{one}/result", experiments.result, methods=["GET"]),

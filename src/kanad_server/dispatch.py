@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import assert_never
 
-import msgspec
 from msgspec.structs import replace
 
 from kanad_server import clock, engines, lifecycle
-from kanad_server.engines import Engine, Job, Slot, Verdict
-from kanad_server.errors import Conflict, Unavailable, no_experiment
-from kanad_server.journal import Journal
+from kanad_server.engines import Engine, Job, Slot, Verdict, versions
+from kanad_server.errors import Conflict, Unavailable
+from kanad_server.files import Files
+from kanad_server.journal import Journal, Key, New
 from kanad_server.lifecycle import RefusedChange
-from kanad_server.line import WaitingLine
+from kanad_server.line import Crowd, WaitingLine
 from kanad_server.people import LOCAL
-from kanad_server.wire import Error, Experiment, Percentage, Reported
+from kanad_server.sharing import Sharing, Work, identity, reuse
+from kanad_server.store import Answer, Campaign
+from kanad_server.wire import Error, Experiment, Percentage
 from kanad_solvers.spec import Spec, spec_hash
 
 log = logging.getLogger(__name__)
@@ -26,90 +29,87 @@ log = logging.getLogger(__name__)
 START_RETRY_S = 1.0
 
 
-class _Attempt(msgspec.Struct):
-    """An attempt that a slot runs now."""
-
-    slot: Slot
-    is_late: bool = False
-
-    def end_late(self) -> None:
-        """The deadline has come."""
-        self.is_late = True
-        self.slot.cancel()
-
-
 class Dispatch:
-    """Gives waiting experiments to free slots. `run` serves until cancelled."""
+    """Gives waiting work to free slots. `run` serves until cancelled."""
 
-    def __init__(self, journal: Journal, engine: Engine, *, max_attempts: int, max_waiting: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        engine: Engine,
+        *,
+        max_attempts: int,
+        max_waiting: int,
+        max_waiting_per_person: int = 10_000,
+        files: Files | None = None,
+    ) -> None:
         self._journal = journal
         self._engine = engine
+        self._files = files
         self._max_attempts = max_attempts
-        self._max_waiting = max_waiting
         self._line = WaitingLine()
-        self._running: dict[str, _Attempt] = {}
+        self._crowd = Crowd(max_waiting, max_waiting_per_person)
+        self._sharing = Sharing(journal)
         self.is_draining = False
 
     @property
     def queue_length(self) -> int:
         """How many experiments wait."""
-        return len(self._line)
+        return len(self._crowd)
 
     def seen(self, experiment: Experiment) -> Experiment:
-        """The experiment with its place in the line."""
-        position = self._line.position(experiment.id)
+        """The experiment with its place in the line, which is that of the work it shares."""
+        work = self._sharing.of(experiment.id)
+        position = None if work is None else self._line.position(work.id)
         return experiment if position is None else replace(experiment, queue_position=position)
 
     # What people ask
 
-    async def submit(
-        self, spec: Spec, *, owner: str = LOCAL.name, key: str | None = None, body_hash: str = ""
-    ) -> tuple[Experiment, bool]:
-        """Accept a prepared spec of `owner` durably; returns the experiment, and whether it is new.
+    def check_room(self, owner: str, count: int) -> None:
+        """Refuse early what `submit` would refuse.
 
         Raises:
-            Unavailable: the waiting line is full, the store cannot write, or the server is going down.
-            Conflict: `key` was used with another body.
+            Unavailable: the waiting line is full, or the server is going down.
+            TooMany: `owner` has too many waiting.
         """
         if self.is_draining:
             raise Unavailable("draining", "the server is going down; post again when it is back")
-        if len(self._line) >= self._max_waiting:
-            raise Unavailable(
-                "queue_full",
-                f"{len(self._line)} experiments are waiting, which is the limit; post again later",
-                retry_after_s=30,
-            )
-        experiment, is_new = await self._journal.accept(_experiment(spec, owner), key=key, body_hash=body_hash)
-        head = self._journal.head(experiment.id)
-        if is_new and head is not None and head.status == "queued":
-            self._line.put(experiment.id, experiment.priority, experiment.owner)
-        return experiment, is_new
+        self._crowd.check(owner, count)
 
-    async def cancel(self, experiment_id: str) -> Experiment:
-        """Ask for the end; asking again, or asking one that has ended, changes nothing.
+    async def submit(
+        self,
+        specs: Sequence[Spec],
+        *,
+        owner: str = LOCAL.name,
+        key: Key | None = None,
+        campaign: Campaign | None = None,
+    ) -> tuple[list[Experiment], bool]:
+        """Accept prepared specs of `owner` durably, all or nothing; returns the experiments, and whether they are new.
 
         Raises:
-            NotFound: there is no such experiment.
+            Unavailable: the waiting line is full, the store cannot write, or the server is going down.
+            TooMany: `owner` has too many waiting.
+            Conflict: the key was used with another body.
         """
-        head = self._journal.head(experiment_id)
-        if head is None:
-            ended = await self._journal.current(experiment_id)
-            if ended is None:
-                raise no_experiment(experiment_id)
-            return ended
-        attempt = self._running.get(experiment_id)
-        if attempt is None:
-            self._line.remove(experiment_id)
-            if not head.is_final:
-                self._journal.propose(experiment_id, lifecycle.Cancel())
-        elif not head.cancel_requested:
-            self._journal.propose(experiment_id, lifecycle.RequestCancel())
-            attempt.slot.cancel()
+        if self.is_draining:
+            raise Unavailable("draining", "the server is going down; post again when it is back")
+        experiments = [_experiment(spec, owner, campaign) for spec in specs]
+        answers = await self._answers(experiments)
+        joining: list[tuple[Work, Experiment]] = []
+
+        def decide() -> list[New]:
+            waiting = [e for e in experiments if not isinstance(self._sharing.find(e) or answers.get(e.id), Answer)]
+            self._crowd.check(owner, len(waiting))
+            return [self._place(experiment, answers.get(experiment.id), joining) for experiment in experiments]
+
+        return await self._journal.accept(decide, entered=partial(self._enter, joining), key=key, campaign=campaign)
+
+    async def cancel(self, *experiment_ids: str) -> None:
+        """Ask for the end; asking again, or asking one that has ended, changes nothing."""
+        for experiment_id in experiment_ids:
+            head = self._journal.head(experiment_id)
+            if head is not None and not head.is_final:
+                self._cancel(head)
         await self._journal.settle()
-        current = await self._journal.current(experiment_id)
-        if current is None:
-            raise no_experiment(experiment_id)
-        return current
 
     async def retry(self, experiment_id: str) -> Experiment:
         """A new attempt of one that failed or was cancelled.
@@ -125,9 +125,106 @@ class Dispatch:
             raise Conflict(
                 "not_retryable", f"only a failed or cancelled experiment can be retried; this one is {status}"
             ) from None
-        self._line.put(experiment.id, experiment.priority, experiment.owner)
+        self._run_again(experiment)
         await self._journal.settle()
-        return experiment
+        return self._journal.head(experiment_id) or experiment
+
+    def forget(self, experiment: Experiment) -> None:
+        """A deleted experiment answers for identical ones no more."""
+        self._sharing.forget(experiment)
+
+    def percents_of_running(self) -> dict[str, float]:
+        """By campaign: the sum of what its running experiments have done, in percent."""
+        percents: dict[str, float] = {}
+        for work in self._sharing.running():
+            for head in map(self._journal.head, work.members):
+                if head is not None and head.campaign is not None:
+                    percents[head.campaign] = percents.get(head.campaign, 0.0) + head.progress.percent
+        return percents
+
+    # Coming and going
+
+    async def _answers(self, experiments: Sequence[Experiment]) -> dict[str, Answer]:
+        """By experiment id: what an identical experiment has found."""
+        asked = {e.id: e for e in experiments if identity(e) is not None and not e.spec.fresh}
+        found: dict[tuple[str, str], Answer] = {}
+        for owner in {experiment.owner for experiment in asked.values()}:
+            hashes = list({e.spec_hash for e in asked.values() if e.owner == owner})
+            answers = await self._journal.reusable(owner, hashes, versions.present())
+            found |= {(owner, spec_hash): answer for spec_hash, answer in answers.items()}
+        keys = {experiment_id: (e.owner, e.spec_hash) for experiment_id, e in asked.items()}
+        return {experiment_id: found[key] for experiment_id, key in keys.items() if key in found}
+
+    def _place(self, experiment: Experiment, known: Answer | None, joining: list[tuple[Work, Experiment]]) -> New:
+        new, work = self._sharing.place(experiment, known, versions.present())
+        if work is not None:
+            self._crowd.add(experiment.id, experiment.owner)
+            joining.append((work, new[0]))
+        return new
+
+    def _enter(self, joining: Sequence[tuple[Work, Experiment]], is_kept: bool) -> None:
+        """Accepted experiments take part in their works, or leave them when they could not be kept."""
+        for work, experiment in joining:
+            head = self._journal.head(experiment.id)
+            if is_kept and head is not None and not head.is_final:
+                self._join(work, experiment)
+            else:
+                self._crowd.discard(experiment.id)
+                work.expected.discard(experiment.id)
+                self._desert(work)
+
+    def _join(self, work: Work, experiment: Experiment) -> None:
+        """Take part in a work; one that has ended meanwhile has left its result, or another one is begun."""
+        match work.verdict:
+            case engines.Completed(energy_hartree=energy, result=result, made_with=made_with):
+                work.expected.discard(experiment.id)
+                self._crowd.discard(experiment.id)
+                self._journal.propose(experiment.id, lifecycle.Reuse(work.id, energy, result, made_with))
+            case None:
+                self._sharing.join(work, experiment.id)
+                if work.slot is None:
+                    self._line.put(work.id, experiment.priority, work.owner)
+                else:
+                    self._crowd.discard(experiment.id)
+            case _:
+                work.expected.discard(experiment.id)
+                self._journal.propose(experiment.id, lifecycle.Share(None))
+                self._run_again(experiment)
+
+    def _run_again(self, experiment: Experiment) -> None:
+        """Let a queued experiment find identical work under way, or begin its own."""
+        found = self._sharing.find(experiment)
+        self._crowd.add(experiment.id, experiment.owner)
+        if isinstance(found, Work):
+            self._journal.propose(experiment.id, lifecycle.Share(found.lead))
+            self._join(found, experiment)
+        else:
+            self._join(self._sharing.begin(experiment), experiment)
+
+    def _cancel(self, head: Experiment) -> None:
+        work = self._sharing.of(head.id)
+        is_last = work is not None and work.slot is not None and len(work.members) == 1 and not work.expected
+        if work is not None and work.slot is not None and is_last:
+            if not head.cancel_requested:
+                self._journal.propose(head.id, lifecycle.RequestCancel())
+                self._sharing.close(work)
+                work.slot.cancel()
+            return
+        self._journal.propose(head.id, lifecycle.Cancel())
+        self._crowd.discard(head.id)
+        if work is not None:
+            self._sharing.leave(head.id)
+            self._desert(work)
+
+    def _desert(self, work: Work) -> None:
+        """Give up a work that nobody waits for any more."""
+        if work.is_deserted:
+            self._line.remove(work.id)
+            self._sharing.close(work)
+            if work.slot is not None:
+                work.slot.cancel()
+            else:
+                self._sharing.end(work, engines.Cancelled(), versions.present())
 
     # The work
 
@@ -139,80 +236,92 @@ class Dispatch:
                 group.create_task(self._serve(slot), name=f"slot-{number}")
 
     async def _take_up(self) -> None:
-        for experiment in await self._journal.recover():
+        active = await self._journal.recover()
+        # What an experiment waited for may have completed in the moment before the end.
+        answers = await self._answers([experiment for experiment in active if experiment.reused_from is not None])
+        for experiment in active:
             if experiment.cancel_requested:
                 self._journal.propose(experiment.id, lifecycle.Cancel())
                 continue
             if experiment.status == "running":
-                self._journal.propose(experiment.id, lifecycle.Interrupt(experiment.attempt))
-            self._line.put(experiment.id, experiment.priority, experiment.owner)
+                experiment = self._journal.propose(experiment.id, lifecycle.Interrupt(experiment.attempt))
+            answer = answers.get(experiment.id)
+            if answer is not None:
+                self._journal.propose(experiment.id, reuse(answer, versions.present()))
+                continue
+            self._crowd.add(experiment.id, experiment.owner)
+            found = self._sharing.find(experiment)
+            self._join(found if isinstance(found, Work) else self._sharing.begin(experiment), experiment)
 
     async def _serve(self, slot: Slot) -> None:
         while True:
             await self._journal.room()
-            experiment_id = await self._line.take()
-            head = self._journal.head(experiment_id)
-            if head is not None and head.status == "queued":  # it may have been cancelled on the way here
-                await self._attempt(slot, head)
+            work = self._sharing.alive(await self._line.take())
+            if work is not None and work.members:
+                await self._attempt(slot, work)
 
-    async def _attempt(self, slot: Slot, experiment: Experiment) -> None:
-        experiment_id, number = experiment.id, experiment.attempt
-        self._journal.propose(experiment_id, lifecycle.Start(number))
-        attempt = self._running[experiment_id] = _Attempt(slot)
-        deadline = asyncio.get_running_loop().call_later(experiment.spec.limits.wall_s, attempt.end_late)
-        job = Job(experiment_id=experiment_id, attempt=number, spec=experiment.spec)
+    async def _attempt(self, slot: Slot, work: Work) -> None:
+        for member in work.members:
+            self._crowd.discard(member)
+        spec, number = self._sharing.start(work, slot)
+        deadline = asyncio.get_running_loop().call_later(spec.limits.wall_s, work.end_late)
         try:
-            verdict = await slot.run(job, partial(self._hear, experiment_id, number))
+            job = Job(experiment_id=work.id, attempt=number, spec=spec)
+            verdict = await slot.run(job, partial(self._sharing.hear, work))
         except (BrokenProcessPool, OSError) as error:
             log.error("no worker process could be started", extra={"cause": str(error)})
             await asyncio.sleep(START_RETRY_S)
             verdict = engines.Lost(Error(code="worker_lost", message="no worker process could be started"))
         except asyncio.CancelledError:
-            self._interrupt(experiment_id, number)
+            self._sharing.conclude(work, _interrupted)
             raise
         finally:
             deadline.cancel()
-            del self._running[experiment_id]
-        change = self._conclude(experiment_id, number, verdict, is_late=attempt.is_late)
-        after = self._journal.propose(experiment_id, change)
-        if after.status == "queued":
-            self._line.put(experiment_id, after.priority, after.owner)
+        self._end(work, verdict)
 
-    def _hear(self, experiment_id: str, attempt: int, progress: Reported) -> None:
-        self._journal.propose(experiment_id, lifecycle.Hear(attempt, progress))
+    def _end(self, work: Work, verdict: Verdict) -> None:
+        """Tell the members how the attempt ended; those that get another one wait again."""
+        work.losses += isinstance(verdict, engines.Lost)
+        if self._files is not None and isinstance(verdict, engines.Completed):
+            self._files.hand_out(work.id, work.members)
+        self._sharing.conclude(work, partial(self._conclude, work, verdict))
+        for member in work.members:
+            head = self._journal.head(member)
+            assert head is not None  # a member is active
+            self._crowd.add(member, work.owner)
+            self._line.put(work.id, head.priority, work.owner)
+        if not work.members and not (work.expected and isinstance(verdict, engines.Lost)):
+            self._sharing.end(work, verdict, versions.present())
 
-    def _interrupt(self, experiment_id: str, attempt: int) -> None:
-        """The server goes down under an attempt: it will be run again, unless a person asked for its end."""
-        head = self._journal.head(experiment_id)
-        asked = head is not None and head.cancel_requested
-        self._journal.propose(experiment_id, lifecycle.Cancel() if asked else lifecycle.Interrupt(attempt))
-
-    def _conclude(self, experiment_id: str, attempt: int, verdict: Verdict, *, is_late: bool) -> lifecycle.Change:
-        """What a verdict means for the experiment."""
-        head = self._journal.head(experiment_id)
-        assert head is not None  # it is running, and only this task ends it
+    def _conclude(self, work: Work, verdict: Verdict, head: Experiment) -> lifecycle.Change:
+        """What a verdict means for an experiment."""
         match verdict:
-            case engines.Completed(energy_hartree=energy, result=result):
-                return lifecycle.Complete(attempt, energy, result)
+            case engines.Completed(energy_hartree=energy, result=result, made_with=made_with):
+                return lifecycle.Complete(head.attempt, energy, result, made_with)
             case engines.Failed(error=error):
-                return lifecycle.Fail(attempt, error)
-            case engines.Cancelled() if is_late and not head.cancel_requested:
+                return lifecycle.Fail(head.attempt, error)
+            case engines.Cancelled() if work.is_late and not head.cancel_requested:
                 wall_s = head.spec.limits.wall_s
                 message = f"the attempt did not end within limits.wall_s = {wall_s:g}; raise it, or ask for less"
-                return lifecycle.Fail(attempt, Error(code="timeout", message=message))
+                return lifecycle.Fail(head.attempt, Error(code="timeout", message=message))
             case engines.Cancelled():
                 return lifecycle.Cancel()
             case engines.Lost(error=error):
                 if head.cancel_requested:
                     return lifecycle.Cancel()
-                if head.losses + 1 < self._max_attempts:
-                    return lifecycle.Lose(attempt, error)
-                return lifecycle.Fail(attempt, error)
+                if work.losses < self._max_attempts:
+                    return lifecycle.Lose(head.attempt, error)
+                return lifecycle.Fail(head.attempt, error)
             case _:
                 assert_never(verdict)
 
 
-def _experiment(spec: Spec, owner: str = LOCAL.name) -> Experiment:
+def _interrupted(head: Experiment) -> lifecycle.Change:
+    """The server goes down under an attempt: it will be run again, unless a person asked for its end."""
+    return lifecycle.Cancel() if head.cancel_requested else lifecycle.Interrupt(head.attempt)
+
+
+def _experiment(spec: Spec, owner: str = LOCAL.name, campaign: Campaign | None = None) -> Experiment:
     return Experiment(
         id=clock.new_id(),
         name=spec.name,
@@ -226,4 +335,5 @@ def _experiment(spec: Spec, owner: str = LOCAL.name) -> Experiment:
         last_seq=0,
         created_at=clock.now(),
         owner=owner,
+        campaign=None if campaign is None else campaign.id,
     )

@@ -5,6 +5,9 @@ Neither is needed to answer for a result: a lost file costs a download or a fres
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -18,6 +21,18 @@ class Files:
     def orbitals(self, experiment_id: str) -> Path:
         """Where the worker writes orbitals (`kanad_solvers.wavefunction`)."""
         return orbitals(self.directory, experiment_id)
+
+    def hand_out(self, made_for: str, experiment_ids: Collection[str]) -> None:
+        """Give each experiment the orbitals that were made for one of them, or for one that has left."""
+        source = self.orbitals(made_for)
+        for experiment_id in experiment_ids:
+            if experiment_id != made_for:
+                with suppress(OSError):
+                    self.orbitals(experiment_id).unlink(missing_ok=True)
+                    os.link(source, self.orbitals(experiment_id))
+        if made_for not in experiment_ids:
+            with suppress(OSError):
+                source.unlink(missing_ok=True)
 
     def forget(self, experiment_id: str) -> None:
         """Remove what there is."""

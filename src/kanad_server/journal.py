@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from typing import TypeAlias
 
 import msgspec
 
@@ -21,7 +21,7 @@ from kanad_server import clock, lifecycle
 from kanad_server.errors import Conflict, Unavailable, no_experiment
 from kanad_server.hub import Hub
 from kanad_server.lifecycle import Change
-from kanad_server.store import Commit, Store
+from kanad_server.store import Answer, Campaign, Commit, Store
 from kanad_server.wire import Experiment, Progress
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,40 @@ PACE_S = 0.003
 a second (3.5 commits each), 2 ms 400 (1.1), 4 ms 420 (0.6)."""
 
 _encode = msgspec.json.Encoder().encode
+_WITH_RESULT = (lifecycle.Complete, lifecycle.Reuse)
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An idempotency key as it came with a body."""
+
+    owner: str
+    key: str
+    body_hash: str
+
+
+New: TypeAlias = tuple[Experiment, lifecycle.Reuse | None]
+"""An experiment to be accepted, and the result that answers it at once, if there is one."""
+
+
+class Acceptance(msgspec.Struct, kw_only=True):
+    """Experiments that are accepted together or not at all; `entered` hears once which it is."""
+
+    future: asyncio.Future[None]
+    ids: list[str]
+    entered: Callable[[bool], None]
+    key: Key | None = None
+    campaign: Campaign | None = None
+
+    def end(self, error: Unavailable | None = None) -> None:
+        """Tell who waits; the first word counts."""
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+            self.future.exception()  # retrieved: the caller may have gone
+        self.entered(error is None)
 
 
 class _Entry(msgspec.Struct, kw_only=True):
@@ -44,8 +78,8 @@ class _Entry(msgspec.Struct, kw_only=True):
     events: Sequence[tuple[str, int, str]]
     status_changed: bool = False
     result: bytes | None = None
-    acceptance: asyncio.Future[None] | None = None
-    key: tuple[str, str, str, str] | None = None
+    made_with: str | None = None
+    acceptance: Acceptance | None = None
 
     @property
     def needs_sync(self) -> bool:
@@ -61,7 +95,7 @@ class Journal:
         self._now = now
         self._heads: dict[str, Experiment] = {}
         self._committed: dict[str, Experiment] = {}
-        self._keys: dict[tuple[str, str], tuple[str, str, asyncio.Future[None]]] = {}
+        self._keys: dict[tuple[str, str], tuple[str, Acceptance]] = {}
         self._pending: list[_Entry] = []
         self._pending_events = 0
         self._in_flight = 0
@@ -81,34 +115,57 @@ class Journal:
         return active
 
     async def accept(
-        self, experiment: Experiment, *, key: str | None = None, body_hash: str = ""
-    ) -> tuple[Experiment, bool]:
-        """Keep a new experiment durably; returns it, and whether it is new (False: the key was used before).
+        self,
+        decide: Callable[[], Sequence[New]],
+        *,
+        entered: Callable[[bool], None] = lambda _: None,
+        key: Key | None = None,
+        campaign: Campaign | None = None,
+    ) -> tuple[list[Experiment], bool]:
+        """Keep new experiments durably, all or nothing; returns them, and whether they are new (or the key was used).
+
+        Nothing comes between the call of `decide`, which says what they are, and their place in the journal.
+        `entered` is called once: with True in the moment they are committed, or with False when they are refused.
 
         Raises:
-            Conflict: `key` was used before, with another body.
+            Conflict: the key was used before, with another body.
             Unavailable: the store cannot write; nothing was kept.
         """
         if key is not None:
-            owned = (experiment.owner, key)
-            known = await self._store.key(*owned)
-            if owned in self._keys:  # checked after the await: nothing can come between here and the entry below
-                known_hash, known_id, future = self._keys[owned]
-                await asyncio.shield(future)
-                known = (known_hash, known_id)
-            if known is not None:
-                return await self._first_use(known, body_hash), False
-        accepted, events = lifecycle.accepted(experiment, self._now())
-        future = asyncio.get_running_loop().create_future()
-        entry = _Entry(experiment=accepted, events=_bodies(events), acceptance=future)
-        self._heads[accepted.id] = accepted
+            earlier = await self._earlier(key)
+            if earlier is not None:
+                return earlier, False
+        new = decide()
+        acceptance = Acceptance(
+            future=asyncio.get_running_loop().create_future(),
+            ids=[experiment.id for experiment, _ in new],
+            entered=entered,
+            key=key,
+            campaign=campaign,
+        )
+        accepted = [self._enter(experiment, reuse, acceptance) for experiment, reuse in new]
         if key is not None:
-            entry.key = (*owned, body_hash, accepted.id)
-            self._keys[owned] = (body_hash, accepted.id, future)
-        self._enqueue(entry)
+            self._keys[key.owner, key.key] = (key.body_hash, acceptance)
         # Shielded: a client that hangs up does not undo what is being committed.
-        await asyncio.shield(future)
+        await asyncio.shield(acceptance.future)
         return accepted, True
+
+    def _enter(self, experiment: Experiment, reuse: lifecycle.Reuse | None, acceptance: Acceptance) -> Experiment:
+        accepted, events = lifecycle.accepted(experiment, self._now())
+        if reuse is not None:
+            accepted, more = lifecycle.apply(accepted, reuse, self._now())
+            events += more
+        self._heads[accepted.id] = accepted
+        self._enqueue(
+            _Entry(
+                experiment=accepted,
+                events=_bodies(events),
+                result=None if reuse is None else reuse.result,
+                made_with=None if reuse is None else reuse.made_with,
+                acceptance=acceptance,
+            )
+        )
+        return accepted
 
     def propose(self, experiment_id: str, change: Change) -> Experiment:
         """Apply `change` now, to be committed soon; returns the experiment's new head.
@@ -125,7 +182,8 @@ class Journal:
                 experiment=after,
                 events=_bodies(events),
                 status_changed=not isinstance(change, lifecycle.Hear),
-                result=change.result if isinstance(change, lifecycle.Complete) else None,
+                result=change.result if isinstance(change, _WITH_RESULT) else None,
+                made_with=change.made_with if isinstance(change, _WITH_RESULT) else None,
             )
         )
         return after
@@ -168,6 +226,10 @@ class Journal:
         if experiment is None:
             return 0
         return experiment.last_seq if experiment.is_final else None
+
+    async def reusable(self, owner: str, hashes: Sequence[str], made_with: str) -> dict[str, Answer]:
+        """By spec hash: the newest converged result of `owner` that was made with these versions."""
+        return await self._store.reusable(owner, hashes, made_with)
 
     def live(self, stored: Experiment) -> Experiment:
         """`stored` with its live progress, where it is active."""
@@ -221,9 +283,12 @@ class Journal:
 
     def _take(self) -> list[_Entry]:
         count = events = 0
+        together = None
         for entry in self._pending:
-            if count and events + len(entry.events) > MAX_EVENTS_PER_COMMIT:
+            is_apart = entry.acceptance is None or entry.acceptance is not together
+            if count and is_apart and events + len(entry.events) > MAX_EVENTS_PER_COMMIT:
                 break
+            together = entry.acceptance
             count += 1
             events += len(entry.events)
         batch, self._pending = self._pending[:count], self._pending[count:]
@@ -241,14 +306,11 @@ class Journal:
         for entry in batch:
             if entry.acceptance is not None:
                 del self._heads[entry.experiment.id]
-                self._forget_key(entry)
-                if not entry.acceptance.done():
-                    entry.acceptance.set_exception(error)
-                    entry.acceptance.exception()  # retrieved: the caller may have gone
         self._pending[:0] = kept
         self._pending_events += sum(len(entry.events) for entry in kept)
         self._in_flight = 0
         self._wake.set()
+        self._end_acceptances(batch, error)
 
     def _publish(self, batch: list[_Entry]) -> None:
         for entry in batch:
@@ -261,33 +323,42 @@ class Journal:
                 self._committed[experiment.id] = experiment
             self.events_published += len(entry.events)
             self._hub.publish(experiment.id, entry.events)
+        self._end_acceptances(batch)
+
+    def _end_acceptances(self, batch: list[_Entry], error: Unavailable | None = None) -> None:
+        for entry in batch:
             if entry.acceptance is not None:
-                self._forget_key(entry)
-                if not entry.acceptance.done():
-                    entry.acceptance.set_result(None)
+                key = entry.acceptance.key
+                if key is not None:
+                    self._keys.pop((key.owner, key.key), None)
+                entry.acceptance.end(error)
 
     def _enqueue(self, entry: _Entry) -> None:
         self._pending.append(entry)
         self._pending_events += len(entry.events)
         self._wake.set()
 
-    def _forget_key(self, entry: _Entry) -> None:
-        if entry.key is not None:
-            with suppress(KeyError):
-                del self._keys[entry.key[:2]]
-
-    async def _first_use(self, known: tuple[str, str], body_hash: str) -> Experiment:
-        known_hash, experiment_id = known
-        if known_hash != body_hash:
+    async def _earlier(self, key: Key) -> list[Experiment] | None:
+        """What the first use of a key made; None for a key that is new (and nothing has come since that was seen)."""
+        known = await self._store.key(key.owner, key.key)
+        if (key.owner, key.key) in self._keys:
+            body_hash, acceptance = self._keys[key.owner, key.key]
+            await asyncio.shield(acceptance.future)
+            known = (body_hash, acceptance.ids)
+        if known is None:
+            return None
+        body_hash, ids = known
+        if body_hash != key.body_hash:
             raise Conflict(
                 "idempotency_key_reused",
                 "this Idempotency-Key was used before with another body; use a new key for a new experiment",
-                experiment_id=experiment_id,
+                experiment_id=ids[0],
             )
-        experiment = await self.current(experiment_id)
-        if experiment is None:
-            raise Conflict("idempotency_key_reused", "the experiment of this Idempotency-Key was deleted")
-        return experiment
+        found = [await self.current(experiment_id) for experiment_id in ids]
+        experiments = [experiment for experiment in found if experiment is not None]
+        if not experiments:
+            raise Conflict("idempotency_key_reused", "what was made with this Idempotency-Key was deleted")
+        return experiments
 
 
 def _bodies(events: Sequence[Progress]) -> list[tuple[str, int, str]]:
@@ -299,11 +370,19 @@ def _commit_of(batch: list[_Entry]) -> Commit:
     updates = {
         entry.experiment.id: entry.experiment for entry in batch if entry.status_changed and entry.acceptance is None
     }
+    acceptances = {id(a): a for entry in batch if (a := entry.acceptance) is not None}.values()
     return Commit(
         inserts=[entry.experiment for entry in batch if entry.acceptance is not None],
         updates=list(updates.values()),
         events=[event for entry in batch for event in entry.events],
         results=[(entry.experiment.id, entry.result) for entry in batch if entry.result is not None],
-        keys=[entry.key for entry in batch if entry.key is not None],
+        reusable=[(entry.made_with, entry.experiment.id) for entry in batch if entry.made_with is not None],
+        keys=[
+            (a.key.owner, a.key.key, position, a.key.body_hash, experiment_id)
+            for a in acceptances
+            if a.key is not None
+            for position, experiment_id in enumerate(a.ids)
+        ],
+        campaigns=[a.campaign for a in acceptances if a.campaign is not None],
         durable=any(entry.needs_sync for entry in batch),
     )

@@ -5,7 +5,7 @@
       | |                | |-----Cancel---> cancelled
       | `-----Cancel-----+------------------^
       `---Lose, Interrupt'        (attempt + 1)
-      `---Retry--- failed, cancelled
+      `---Retry--- failed, cancelled                     queued --Reuse--> completed
 
 A terminal state changes only by an explicit Retry, which is a new attempt with its own events. What an attempt says
 carries the attempt's number, so that a late word of a lost worker is refused.
@@ -44,6 +44,22 @@ class Complete(msgspec.Struct, frozen=True):
     attempt: int
     energy_hartree: float | None
     result: bytes
+    made_with: str | None = None
+
+
+class Reuse(msgspec.Struct, frozen=True):
+    """An identical experiment has completed; its result (encoded JSON) is this one's too."""
+
+    source: str
+    energy_hartree: float | None
+    result: bytes
+    made_with: str | None = None
+
+
+class Share(msgspec.Struct, frozen=True):
+    """It takes part in the work that began with another experiment; None: it runs by itself from now on."""
+
+    source: str | None
 
 
 class Fail(msgspec.Struct, frozen=True):
@@ -78,7 +94,7 @@ class Retry(msgspec.Struct, frozen=True):
     """A person asks for a new attempt of one that failed or was cancelled."""
 
 
-Change: TypeAlias = Start | Hear | Complete | Fail | Lose | Interrupt | RequestCancel | Cancel | Retry
+Change: TypeAlias = Start | Hear | Complete | Reuse | Share | Fail | Lose | Interrupt | RequestCancel | Cancel | Retry
 
 
 class RefusedChange(Exception):
@@ -112,6 +128,16 @@ def apply(experiment: Experiment, change: Change, now: str) -> tuple[Experiment,
             done = replace(experiment.progress, percent=100.0, energy_hartree=energy, eta_s=None)
             after = replace(experiment, status="completed", progress=done, energy_hartree=energy, finished_at=now)
             events = (_status(after),)
+        case Reuse(source=source, energy_hartree=energy):
+            done = Percentage(percent=100.0, energy_hartree=energy)
+            after = replace(
+                experiment, status="completed", progress=done, energy_hartree=energy, reused_from=source,
+                started_at=now, finished_at=now,
+            )  # fmt: skip
+            events = (_status(after),)
+        case Share(source=source):
+            after = replace(experiment, reused_from=source)
+            events = (Log(message=_shared(source)),)
         case Fail(error=error):
             after = replace(experiment, status="failed", error=error, finished_at=now)
             events = (_status(after),)
@@ -131,7 +157,9 @@ def apply(experiment: Experiment, change: Change, now: str) -> tuple[Experiment,
             after = replace(experiment, status="cancelled", finished_at=now)
             events = (_status(after),)
         case Retry():
-            after = replace(_queued_again(experiment), finished_at=None, cancel_requested=False, losses=0)
+            after = replace(
+                _queued_again(experiment), finished_at=None, cancel_requested=False, losses=0, reused_from=None
+            )
             events = (_status(after),)
         case _:
             assert_never(change)
@@ -149,6 +177,8 @@ def _fits(experiment: Experiment, change: Change) -> bool:
             return experiment.status == "queued" and attempt == experiment.attempt
         case Hear() | Complete() | Lose() | Interrupt():
             return experiment.status == "running" and change.attempt == experiment.attempt
+        case Reuse() | Share():
+            return experiment.status == "queued"
         case Fail(attempt=attempt):
             return not experiment.is_final and attempt == experiment.attempt
         case RequestCancel():
@@ -168,6 +198,12 @@ def _status(experiment: Experiment) -> Status:
         energy_hartree=experiment.energy_hartree,
         error=experiment.error,
     )
+
+
+def _shared(source: str | None) -> str:
+    if source is None:
+        return "the experiment whose work this one shared has ended without a result; it runs by itself"
+    return f"it shares the work of the identical experiment {source}"
 
 
 def _queued_again(experiment: Experiment) -> Experiment:

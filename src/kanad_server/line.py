@@ -7,9 +7,11 @@ cost the same with a million waiting as with a thousand.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from sortedcontainers import SortedList
+
+from kanad_server.errors import TooMany, Unavailable
 
 
 class WaitingLine:
@@ -83,3 +85,51 @@ class WaitingLine:
             else:  # who comes before the owner has had one turn more
                 others += min(len(waiting), rounds if has_come else rounds + 1)
         return higher + rounds + others + 1
+
+
+class Crowd:
+    """Everyone who waits, counted for each owner, and bounded."""
+
+    def __init__(self, most: int, most_per_owner: int) -> None:
+        self._most = most
+        self._most_per_owner = most_per_owner
+        self._owner_of: dict[str, str] = {}
+        self._waiting: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._owner_of)
+
+    def check(self, owner: str, count: int) -> None:
+        """Whether `count` more of `owner` may wait.
+
+        Raises:
+            Unavailable: with them there would be too many in all.
+            TooMany: with them `owner` would have too many.
+        """
+        if len(self) + count > self._most:
+            raise Unavailable(
+                "queue_full",
+                f"{len(self)} experiments are waiting, and {self._most} is the limit; post {count} later",
+                retry_after_s=30,
+            )
+        if self._waiting[owner] + count > self._most_per_owner:
+            raise TooMany(
+                "too_many_waiting",
+                f"{self._waiting[owner]} of your experiments are waiting, and {self._most_per_owner} is the limit;"
+                f" post {count} later",
+                retry_after_s=30,
+            )
+
+    def add(self, experiment_id: str, owner: str) -> None:
+        """One more waits."""
+        if experiment_id not in self._owner_of:
+            self._owner_of[experiment_id] = owner
+            self._waiting[owner] += 1
+
+    def discard(self, experiment_id: str) -> None:
+        """It waits no more."""
+        owner = self._owner_of.pop(experiment_id, None)
+        if owner is not None:
+            self._waiting[owner] -= 1
+            if not self._waiting[owner]:
+                del self._waiting[owner]

@@ -84,7 +84,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     journal=journal,
                     engine=engine,
                     dispatch=Dispatch(
-                        journal, engine, max_attempts=settings.max_attempts, max_waiting=settings.max_waiting
+                        journal,
+                        engine,
+                        max_attempts=settings.max_attempts,
+                        max_waiting=settings.max_waiting,
+                        max_waiting_per_person=settings.max_waiting_per_person,
+                        files=files,
                     ),
                     intake=Intake(desk, enable_probe=settings.enable_probe),
                     desk=desk,

@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     enable_probe: bool = False
     max_attempts: Annotated[int, Meta(ge=1, le=10)] = 2
     max_waiting: Annotated[int, Meta(ge=1)] = 100_000
+    max_waiting_per_person: Annotated[int, Meta(ge=1)] = 10_000
     max_viewers: Annotated[int, Meta(ge=1)] = 5_000
     max_connections: Annotated[int, Meta(ge=16)] = 10_000
     max_connections_each: Annotated[int, Meta(ge=8)] = 6_000

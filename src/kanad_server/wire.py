@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from kanad_solvers.errors import FieldError
 from kanad_solvers.prepare import Estimate
@@ -12,6 +13,8 @@ from kanad_solvers.progress import Convergence, Geometry, Log, Point, Progress, 
 from kanad_solvers.result import Coordinates, Result
 from kanad_solvers.spec import Molecule, Spec
 
+MAX_BATCH = 1_000
+"""Experiments of a batch or a campaign, at most."""
 StatusName: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
 TERMINAL: frozenset[StatusName] = frozenset({"completed", "failed", "cancelled"})
 
@@ -79,11 +82,24 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool = False
     losses: int = 0
     owner: str = "local"
+    campaign: str | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether the state can no longer change by itself."""
         return self.status in TERMINAL
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Experiments to be accepted together or not at all."""
+
+    experiments: Annotated[tuple[Spec, ...], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The experiments of a batch, in its order."""
+
+    items: list[Experiment]
 
 
 class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,9 +237,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 __all__ = [
+    "MAX_BATCH",
     "TERMINAL",
+    "Accepted",
     "Artifact",
     "ArtifactPage",
+    "Batch",
     "Convergence",
     "Error",
     "Estimate",

@@ -27,7 +27,13 @@ EVENT_FIELDS = {
     "log": {"level", "message"},
 }
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-WATER = {"name": "water", "molecule": {"library": "H2O"}, "method": {"name": "hf"}, "tags": ["wet", "small"]}
+WATER = {
+    "name": "water",
+    "molecule": {"library": "H2O"},
+    "method": {"name": "hf"},
+    "tags": ["wet", "small"],
+    "fresh": True,
+}
 
 
 def completed(server: Server, spec: dict[str, Any]) -> dict[str, Any]:

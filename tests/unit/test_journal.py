@@ -13,7 +13,7 @@ from kanad_server import lifecycle
 from kanad_server.dispatch import _experiment as experiment_of
 from kanad_server.errors import Conflict, Unavailable
 from kanad_server.hub import Hub
-from kanad_server.journal import Journal
+from kanad_server.journal import Journal, Key
 from kanad_server.lifecycle import RefusedChange
 from kanad_server.store import Commit, SqliteStore
 from kanad_server.testing import spec
@@ -44,18 +44,26 @@ async def journal_at(path: Path) -> AsyncIterator[tuple[Journal, FailingStore, H
             await asyncio.gather(task, return_exceptions=True)
 
 
+async def accept(
+    journal: Journal, experiment: Experiment, key: str | None = None, body_hash: str = ""
+) -> tuple[Experiment, bool]:
+    asked = None if key is None else Key(experiment.owner, key, body_hash)
+    (accepted,), is_new = await journal.accept(lambda: [(experiment, None)], key=asked)
+    return accepted, is_new
+
+
 def heard(attempt: int, iteration: int) -> lifecycle.Hear:
     return lifecycle.Hear(attempt, Convergence(series="scf", iteration=iteration, energy_hartree=-1.0))
 
 
 async def started(journal: Journal) -> Experiment:
-    accepted, _ = await journal.accept(experiment_of(spec()))
+    accepted, _ = await accept(journal, experiment_of(spec()))
     return journal.propose(accepted.id, lifecycle.Start(1))
 
 
 async def test_what_was_accepted_is_in_the_store_before_the_answer(tmp_path: Path) -> None:
     async with journal_at(tmp_path) as (journal, store, _):
-        accepted, is_new = await journal.accept(experiment_of(spec(name="n", tags=("a",))))
+        accepted, is_new = await accept(journal, experiment_of(spec(name="n", tags=("a",))))
         assert is_new
         assert await store.get(accepted.id) == accepted
         assert [seq for seq, _ in await store.events(accepted.id, 0, 10)] == [1]
@@ -89,9 +97,9 @@ async def test_an_acceptance_that_cannot_be_kept_is_refused_and_leaves_nothing(t
     async with journal_at(tmp_path) as (journal, store, _):
         store.is_full = True
         with pytest.raises(Unavailable):
-            await journal.accept(experiment_of(spec()), key="k", body_hash="h")
+            await accept(journal, experiment_of(spec()), key="k", body_hash="h")
         store.is_full = False
-        accepted, is_new = await journal.accept(experiment_of(spec()), key="k", body_hash="h")
+        accepted, is_new = await accept(journal, experiment_of(spec()), key="k", body_hash="h")
         assert is_new
         assert [item.id for item in await store.active()] == [accepted.id]
 
@@ -136,20 +144,20 @@ async def test_the_slots_are_held_back_when_too_much_waits(tmp_path: Path, monke
 
 async def test_concurrent_uses_of_a_key_make_one_experiment(tmp_path: Path) -> None:
     async with journal_at(tmp_path) as (journal, _, _):
-        uses = [journal.accept(experiment_of(spec()), key="k", body_hash="h") for _ in range(20)]
+        uses = [accept(journal, experiment_of(spec()), key="k", body_hash="h") for _ in range(20)]
         outcomes = await asyncio.gather(*uses)
         assert len({experiment.id for experiment, _ in outcomes}) == 1
         assert sum(is_new for _, is_new in outcomes) == 1
         with pytest.raises(Conflict):
-            await journal.accept(experiment_of(spec()), key="k", body_hash="other")
+            await accept(journal, experiment_of(spec()), key="k", body_hash="other")
 
 
 async def test_a_key_of_one_owner_is_none_of_another(tmp_path: Path) -> None:
     async with journal_at(tmp_path) as (journal, _, _):
-        uses = [journal.accept(experiment_of(spec(), owner), key="k", body_hash=owner) for owner in ("ana", "eve")]
+        uses = [accept(journal, experiment_of(spec(), owner), key="k", body_hash=owner) for owner in ("ana", "eve")]
         (ana, _), (eve, _) = await asyncio.gather(*uses)
         assert (ana.owner, eve.owner) == ("ana", "eve")
-        again, is_new = await journal.accept(experiment_of(spec(), "ana"), key="k", body_hash="ana")
+        again, is_new = await accept(journal, experiment_of(spec(), "ana"), key="k", body_hash="ana")
         assert (again.id, is_new) == (ana.id, False)
 
 

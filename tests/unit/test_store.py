@@ -33,13 +33,15 @@ async def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> No
     async with SqliteStore(tmp_path / "db") as store:
         await store.commit(commit_of(one))
         done = replace(one, status="completed", energy_hartree=-1.0, finished_at=clock.now())
-        await store.commit(Commit(updates=[done], results=[(one.id, b'{"x":1}')], keys=[("local", "k", "h", one.id)]))
+        await store.commit(
+            Commit(updates=[done], results=[(one.id, b'{"x":1}')], keys=[("local", "k", 0, "h", one.id)])
+        )
     async with SqliteStore(tmp_path / "db") as store:
         found = await store.get(one.id)
         assert found is not None
         assert (found.status, found.energy_hartree) == ("completed", -1.0)
         assert await store.result(one.id) == '{"x":1}'
-        assert await store.key("local", "k") == ("h", one.id)
+        assert await store.key("local", "k") == ("h", [one.id])
         assert await store.key("eve", "k") is None
         assert await store.active() == []
         assert await store.counts() == {"completed": 1}
@@ -62,7 +64,7 @@ async def test_a_deleted_experiment_leaves_no_trace(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "db") as store:
         one = experiment(1)
         await store.commit(commit_of(one))
-        await store.commit(Commit(results=[(one.id, b"{}")], keys=[("local", "k", "h", one.id)]))
+        await store.commit(Commit(results=[(one.id, b"{}")], keys=[("local", "k", 0, "h", one.id)]))
         await store.delete(one.id)
         assert await store.get(one.id) is None
         assert await store.events(one.id, 0, 10) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -25,23 +26,42 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
 
 Reply: TypeAlias = Answer | Refusal
 
+MOMENT_S = 0.2
+"""How long the desk works on the questions of a batch before others have their turn."""
+
 decode_reply = msgspec.json.Decoder(Reply).decode
+decode_replies = msgspec.json.Decoder(list[Reply]).decode
 decode_prepared = msgspec.json.Decoder(Prepared).decode
 decode_parsed = msgspec.json.Decoder(Parsed).decode
 _encode = msgspec.json.Encoder().encode
 _decode_spec = msgspec.json.Decoder(Spec).decode
+_decode_specs = msgspec.json.Decoder(list[Spec]).decode
 _decode_molecule = msgspec.json.Decoder(Molecule).decode
 
 
 def prepare(question: bytes) -> bytes:
     """A spec, prepared."""
+    return _encode(_prepared(_decode_spec(question)))
+
+
+def prepare_some(questions: bytes) -> bytes:
+    """The first of several specs, prepared: as many as a moment allows, and one at least."""
+    end = time.monotonic() + MOMENT_S
+    replies: list[Reply] = []
+    for spec in _decode_specs(questions):
+        replies.append(_prepared(spec))
+        if time.monotonic() > end:
+            break
+    return _encode(replies)
+
+
+def _prepared(spec: Spec) -> Reply:
     import kanad_solvers.prepare
 
     try:
-        prepared = kanad_solvers.prepare.prepare(_decode_spec(question))
+        return Answer(msgspec.Raw(_encode(kanad_solvers.prepare.prepare(spec))))
     except InvalidSpec as error:
-        return _encode(Refusal(error.errors))
-    return _encode(Answer(msgspec.Raw(_encode(prepared))))
+        return Refusal(error.errors)
 
 
 class FileQuestion(msgspec.Struct, frozen=True, kw_only=True):

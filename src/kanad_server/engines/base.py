@@ -20,10 +20,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completed(msgspec.Struct, frozen=True):
-    """The attempt ended with a result (encoded JSON)."""
+    """The attempt ended with a result (encoded JSON); `made_with` where it may be used again (`versions`)."""
 
     energy_hartree: float | None
     result: bytes
+    made_with: str | None = None
 
 
 class Failed(msgspec.Struct, frozen=True):

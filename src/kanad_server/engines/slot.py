@@ -20,7 +20,7 @@ from typing import Literal, Protocol, Self, assert_never
 
 import msgspec
 
-from kanad_server.engines import frames, messages, worker
+from kanad_server.engines import frames, messages, versions, worker
 from kanad_server.engines.base import Cancelled, Completed, Failed, Job, Lost, Verdict
 from kanad_server.engines.process import WORN_MB, WorkerProcess, launched, usage
 from kanad_server.wire import Error, Reported, SlotView
@@ -183,9 +183,9 @@ class ProcessSlot:
                 log.error("solver raised", extra={"slot": self._name, "cause": text})
                 return None
             case messages.Completed(energy_hartree=energy, result=result):
-                provenance = _decode_result(result).provenance  # a result that does not fit its type is refused here
-                self._may_be_worn = provenance is None or provenance.peak_rss_mb > WORN_MB
-                return Completed(energy, bytes(result))
+                found = _decode_result(result)  # a result that does not fit its type is refused here
+                self._may_be_worn = found.provenance is None or found.provenance.peak_rss_mb > WORN_MB
+                return Completed(energy, bytes(result), versions.made_with(found))
             case messages.Failed(error=error):
                 return Failed(error)
             case messages.Cancelled():

@@ -21,7 +21,7 @@ MAX_DEPTH = 64
 """Deeper nesting than any request needs; a reader that recurses must not be led further."""
 MAX_SHOWN = 80
 
-_KNOWN = {"$.method.name": tuple(METHODS), "$.task.name": tuple(TASKS)}
+_KNOWN = {".method.name": tuple(METHODS), ".task.name": tuple(TASKS)}
 
 _encode = msgspec.json.Encoder().encode
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
@@ -95,10 +95,9 @@ def _field_error(text: str, body: bytes) -> FieldError:
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", rule, re.DOTALL)
     if unknown:
         return FieldError(f"{path}.{unknown[1][:MAX_SHOWN]}", "unknown field")
-    if path in _KNOWN and rule.startswith("Invalid value"):
-        return FieldError(
-            path, f"must be one of {', '.join(_KNOWN[path])}; got {str(_value_at(path, body))[:MAX_SHOWN]!r}"
-        )
+    known = next((names for end, names in _KNOWN.items() if path.endswith(end)), None)
+    if known is not None and rule.startswith("Invalid value"):
+        return FieldError(path, f"must be one of {', '.join(known)}; got {str(_value_at(path, body))[:MAX_SHOWN]!r}")
     value = _value_at(path, body)
     if isinstance(value, str | int | float) and "got" not in rule and repr(value) not in rule:
         rule = f"{rule}, got {str(value)[:MAX_SHOWN]!r}" if isinstance(value, str) else f"{rule}, got {value}"

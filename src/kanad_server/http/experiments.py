@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http.body import answer, decode, query_int, read_body
+from kanad_server.journal import Key
 from kanad_server.people import Person
 from kanad_server.service import Service
 from kanad_server.store import Filter
-from kanad_server.wire import Experiment, ExperimentPage, Spec
+from kanad_server.wire import Accepted, Batch, Experiment, ExperimentPage, Spec
 
 MAX_KEY = 200
 MAX_WAIT_S = 300
@@ -38,21 +39,49 @@ def person_of(connection: HTTPConnection) -> Person:
 
 async def submit(request: Request) -> Response:
     """Accept one spec: 201 once it is durable; 200 for an Idempotency-Key that was used before."""
-    service = service_of(request)
+    service, owner = service_of(request), person_of(request).name
     wait_s = _preferred_wait(request)
     body = await read_body(request, service.settings.max_body_bytes)
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= MAX_KEY:
-        raise Malformed("invalid_key", f"Idempotency-Key must have 1 to {MAX_KEY} characters, got {len(key)}")
+    key = key_of(request, body)
+    if key is None:
+        service.dispatch.check_room(owner, 1)
     prepared = await service.intake.feasible(decode(body, Spec))
-    experiment, is_new = await service.dispatch.submit(
-        prepared.spec, owner=person_of(request).name, key=key, body_hash=hashlib.sha256(body).hexdigest()
-    )
+    (experiment,), is_new = await service.dispatch.submit([prepared.spec], owner=owner, key=key)
     headers = {"Location": f"/api/v1/experiments/{experiment.id}"}
     if wait_s is not None:
         experiment = await _ended(service, experiment, wait_s)
         headers["Preference-Applied"] = f"wait={wait_s}"
     return answer(service.dispatch.seen(experiment), 201 if is_new else 200, headers)
+
+
+async def submit_batch(request: Request) -> Response:
+    """Accept many specs, all or nothing: 201 once they are durable; 200 for an Idempotency-Key that was used before."""
+    service, owner = service_of(request), person_of(request).name
+    body = await read_body(request, service.settings.max_body_bytes)
+    key = key_of(request, body)
+    specs = decode(body, Batch).experiments
+    if key is None:
+        service.dispatch.check_room(owner, len(specs))
+    prepared = await service.intake.feasible_all(specs, [f"$.experiments[{number}]" for number in range(len(specs))])
+    experiments, is_new = await service.dispatch.submit(prepared, owner=owner, key=key)
+    seen = [service.dispatch.seen(experiment) for experiment in experiments]
+    return answer(Accepted(items=seen), 201 if is_new else 200)
+
+
+def key_of(request: Request, body: bytes) -> Key | None:
+    """The Idempotency-Key, with the call and the body for which it stands.
+
+    Raises:
+        Malformed: it is empty or too long.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY:
+        raise Malformed("invalid_key", f"Idempotency-Key must have 1 to {MAX_KEY} characters, got {len(key)}")
+    call = request.url.path.removesuffix("/").rpartition("/")[2]
+    prefix = b"" if call == "experiments" else call.encode() + b"\0"  # keys of the first version had no prefix
+    return Key(person_of(request).name, key, hashlib.sha256(prefix + body).hexdigest())
 
 
 async def read(request: Request) -> Response:
@@ -93,8 +122,9 @@ async def events(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """Ask for the end: 202, again and again the same."""
-    experiment = await experiment_of(request)
-    return answer(await service_of(request).dispatch.cancel(experiment.id), 202)
+    service, experiment = service_of(request), await experiment_of(request)
+    await service.dispatch.cancel(experiment.id)
+    return answer(await service.journal.current(experiment.id) or experiment, 202)
 
 
 async def retry(request: Request) -> Response:
@@ -109,6 +139,7 @@ async def delete(request: Request) -> Response:
     experiment = await experiment_of(request)
     if not experiment.is_final or service.journal.head(experiment.id) is not None:
         raise Conflict("still_active", f"the experiment is {experiment.status}; cancel it first")
+    service.dispatch.forget(experiment)
     await service.store.delete(experiment.id)
     await asyncio.to_thread(service.files.forget, experiment.id)
     return Response(status_code=204)

@@ -41,18 +41,24 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         name="submit", method="POST", path="/api/v1/experiments", summary="Accept one spec",
         request=wire.Spec, responses={201: wire.Experiment, 200: wire.Experiment},
-        refusals=(409, 413, 415, 422, 503), headers=("Idempotency-Key", "Prefer"),
+        refusals=(409, 413, 415, 422, 429, 503), headers=("Idempotency-Key", "Prefer"),
     ),
     Operation(
         name="list", method="GET", path="/api/v1/experiments", summary="List experiments, newest first",
         responses={200: wire.ExperimentPage}, refusals=(503,),
         query={
             "status": {"enum": ["queued", "running", "completed", "failed", "cancelled"]},
-            "method": _TEXT, "tag": _TEXT, "q": _TEXT, "cursor": _TEXT,
+            "method": _TEXT, "tag": _TEXT, "campaign": _TEXT, "q": _TEXT, "cursor": _TEXT,
             "sort": {"enum": [sign + name for name in ("created_at", "finished_at", "energy_hartree", "name")
                               for sign in ("", "-")]},
             "limit": {"type": "integer", "minimum": 1, "maximum": 200}, "owner": _TEXT,
         },
+    ),
+    Operation(
+        name="submit_batch", method="POST", path="/api/v1/experiments/batch",
+        summary="Accept up to 1000 specs, all or nothing", request=wire.Batch,
+        responses={201: wire.Accepted, 200: wire.Accepted}, refusals=(409, 413, 415, 422, 429, 503),
+        headers=("Idempotency-Key",),
     ),
     Operation(
         name="read", method="GET", path="/api/v1/experiments/{id}", summary="One experiment",

@@ -30,6 +30,7 @@ RULES: Mapping[str, Rule] = {
     # Which experiments a person sees is decided by `Person.sees`; here is what a role may do with them.
     "POST /api/v1/experiments": USER,
     "GET /api/v1/experiments": VIEWER,
+    "POST /api/v1/experiments/batch": USER,
     f"GET {_ONE}": VIEWER,
     f"DELETE {_ONE}": USER,
     f"GET {_ONE}/result": VIEWER,

@@ -27,11 +27,33 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
     cursor: str | None = None
     owner: str | None = None
+    campaign: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a completed experiment found, for an identical one."""
+
+    experiment_id: str
+    energy_hartree: float | None
+    result: bytes
+
+
+class Campaign(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign as it was posted; what becomes of it is told by its experiments."""
+
+    id: str
+    owner: str
+    name: str
+    tags: tuple[str, ...]
+    size: int
+    created_at: str
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes true together: rows, events and results of one transaction.
 
+    `reusable` says with which versions a result was made (versions, id); `keys` are (owner, key, position, body hash,
+    id).
     `durable` asks that it survives a power cut (``synchronous=FULL``), not only a crash of the process.
     """
 
@@ -39,7 +61,9 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     updates: Sequence[Experiment] = ()
     events: Sequence[tuple[str, int, str]] = ()
     results: Sequence[tuple[str, bytes]] = ()
-    keys: Sequence[tuple[str, str, str, str]] = ()
+    reusable: Sequence[tuple[str, str]] = ()
+    keys: Sequence[tuple[str, str, int, str, str]] = ()
+    campaigns: Sequence[Campaign] = ()
     durable: bool = False
 
 
@@ -64,8 +88,11 @@ class Store(Protocol):
     async def result(self, experiment_id: str) -> str | None:
         """The result as JSON text."""
 
-    async def key(self, owner: str, key: str) -> tuple[str, str] | None:
-        """(body hash, experiment id) of an idempotency key of `owner`."""
+    async def key(self, owner: str, key: str) -> tuple[str, list[str]] | None:
+        """Body hash and experiment ids of an idempotency key of `owner`."""
+
+    async def reusable(self, owner: str, hashes: Sequence[str], made_with: str) -> dict[str, Answer]:
+        """By spec hash: the newest converged result of `owner` that was made with these versions."""
 
     async def token(self, token_id: str) -> TokenRow | None:
         """What is kept of a token."""

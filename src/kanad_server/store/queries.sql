@@ -1,19 +1,23 @@
 -- Every statement of the store, by name. Each block begins with `-- name:`.
 
+-- name: insert_campaign
+INSERT INTO campaigns (id, owner, name, tags, size, created_at)
+VALUES (:id, :owner, :name, :tags, :size, :created_at);
+
 -- name: insert_experiment
 INSERT INTO experiments (id, name, tags, priority, status, method, spec, spec_hash, attempt, losses,
                          cancel_requested, progress, energy_hartree, error, created_at, started_at,
-                         finished_at, reused_from, owner)
+                         finished_at, reused_from, owner, campaign)
 VALUES (:id, :name, :tags, :priority, :status, :method, :spec, :spec_hash, :attempt, :losses,
         :cancel_requested, :progress, :energy_hartree, :error, :created_at, :started_at,
-        :finished_at, :reused_from, :owner);
+        :finished_at, :reused_from, :owner, :campaign);
 
 -- name: update_experiment
 -- Only what the lifecycle can change; a row never moves back over a newer one because the journal is the only writer.
 UPDATE experiments
 SET status = :status, attempt = :attempt, losses = :losses, cancel_requested = :cancel_requested,
     progress = :progress, energy_hartree = :energy_hartree, error = :error,
-    started_at = :started_at, finished_at = :finished_at
+    started_at = :started_at, finished_at = :finished_at, reused_from = :reused_from
 WHERE id = :id;
 
 -- name: insert_event
@@ -23,7 +27,17 @@ INSERT INTO events (experiment_id, seq, body) VALUES (?, ?, ?);
 INSERT INTO results (experiment_id, body) VALUES (?, ?);
 
 -- name: insert_key
-INSERT INTO idempotency_keys (owner, key, body_hash, experiment_id) VALUES (?, ?, ?, ?);
+INSERT INTO idempotency_keys (owner, key, position, body_hash, experiment_id) VALUES (?, ?, ?, ?, ?);
+
+-- name: mark_reusable
+UPDATE experiments SET made_with = ? WHERE id = ?;
+
+-- name: find_reusable
+-- The newest converged result of equal work, made with the versions that would run now.
+SELECT e.id, e.energy_hartree, r.body
+FROM experiments AS e JOIN results AS r ON r.experiment_id = e.id
+WHERE e.owner = ? AND e.spec_hash = ? AND e.made_with = ?
+ORDER BY e.number DESC LIMIT 1;
 
 -- name: get_experiment
 SELECT e.*, (SELECT max(seq) FROM events WHERE experiment_id = e.id) AS last_seq
@@ -44,7 +58,7 @@ SELECT body FROM results WHERE experiment_id = ?;
 SELECT seq, body FROM events WHERE experiment_id = ? AND seq > ? ORDER BY seq LIMIT ?;
 
 -- name: get_key
-SELECT body_hash, experiment_id FROM idempotency_keys WHERE owner = ? AND key = ?;
+SELECT body_hash, experiment_id FROM idempotency_keys WHERE owner = ? AND key = ? ORDER BY position;
 
 -- name: delete_experiment
 DELETE FROM experiments WHERE id = ?;

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from kanad_server.store.base import Campaign
 from kanad_server.wire import Error, Experiment, Percentage
 from kanad_solvers.spec import Spec
 
@@ -28,8 +29,8 @@ def to_row(experiment: Experiment) -> dict[str, Any]:
         "spec": _encode(experiment.spec).decode(),
         "spec_hash": experiment.spec_hash,
         "created_at": experiment.created_at,
-        "reused_from": experiment.reused_from,
         "owner": experiment.owner,
+        "campaign": experiment.campaign,
         **to_changed_columns(experiment),
     }
 
@@ -47,6 +48,7 @@ def to_changed_columns(experiment: Experiment) -> dict[str, Any]:
         "error": None if experiment.error is None else _encode(experiment.error).decode(),
         "started_at": experiment.started_at,
         "finished_at": experiment.finished_at,
+        "reused_from": experiment.reused_from,
     }
 
 
@@ -72,6 +74,24 @@ def from_row(row: sqlite3.Row) -> Experiment:
         cancel_requested=bool(row["cancel_requested"]),
         losses=row["losses"],
         owner=row["owner"],
+        campaign=row["campaign"],
+    )
+
+
+def campaign_row(campaign: Campaign) -> dict[str, Any]:
+    """The columns of a campaign."""
+    return msgspec.structs.asdict(campaign) | {"tags": _encode(campaign.tags).decode()}
+
+
+def campaign_of(row: sqlite3.Row) -> Campaign:
+    """The campaign of a row."""
+    return Campaign(
+        id=row["id"],
+        owner=row["owner"],
+        name=row["name"],
+        tags=_tags.decode(row["tags"]),
+        size=row["size"],
+        created_at=row["created_at"],
     )
 
 

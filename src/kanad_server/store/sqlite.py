@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -14,13 +14,14 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 
 from kanad_server.errors import StartRefused, Unavailable
-from kanad_server.store.base import Commit, Filter
-from kanad_server.store.listing import encode_cursor, page_statement
-from kanad_server.store.rows import from_row, to_changed_columns, to_row
+from kanad_server.store.base import Answer, Commit, Filter
+from kanad_server.store.listing import read_page
+from kanad_server.store.rows import campaign_row, from_row, to_changed_columns, to_row
 from kanad_server.store.tokens import TokenRow, token_of
 from kanad_server.wire import Experiment
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 BUSY_TIMEOUT_MS = 2_000
 """How long a statement waits for an outside process that holds the database."""
@@ -95,12 +96,8 @@ class SqliteStore:
 
     async def page(self, wanted: Filter) -> tuple[list[Experiment], str | None]:
         """One page, and the cursor of the next one."""
-        statement, parameters = page_statement(wanted)
-        rows = await self._select(statement, parameters)
-        page = rows[: wanted.limit]
-        more = len(rows) > wanted.limit
-        cursor = encode_cursor(page[-1]["sort_value"], page[-1]["number"]) if more else None
-        return [from_row(row) for row in page], cursor
+        rows, cursor = await self._read(read_page, wanted)
+        return [from_row(row) for row in rows], cursor
 
     async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
         """(seq, body) of at most `limit` events behind `after`, in order."""
@@ -112,10 +109,23 @@ class SqliteStore:
         rows = await self._select(self._sql["get_result"], (experiment_id,))
         return rows[0][0] if rows else None
 
-    async def key(self, owner: str, key: str) -> tuple[str, str] | None:
-        """(body hash, experiment id) of an idempotency key of `owner`."""
+    async def key(self, owner: str, key: str) -> tuple[str, list[str]] | None:
+        """Body hash and experiment ids of an idempotency key of `owner`."""
         rows = await self._select(self._sql["get_key"], (owner, key))
-        return (rows[0][0], rows[0][1]) if rows else None
+        return (rows[0][0], [row[1] for row in rows]) if rows else None
+
+    async def reusable(self, owner: str, hashes: Sequence[str], made_with: str) -> dict[str, Answer]:
+        """By spec hash: the newest converged result of `owner` that was made with these versions."""
+
+        def find(connection: sqlite3.Connection, hashes: Sequence[str]) -> dict[str, Answer]:
+            found = {}
+            for spec_hash in hashes:
+                row = connection.execute(self._sql["find_reusable"], (owner, spec_hash, made_with)).fetchone()
+                if row is not None:
+                    found[spec_hash] = Answer(experiment_id=row[0], energy_hartree=row[1], result=row[2].encode())
+            return found
+
+        return await self._read(find, hashes) if hashes else {}
 
     async def token(self, token_id: str) -> TokenRow | None:
         """What is kept of a token."""
@@ -186,10 +196,12 @@ class SqliteStore:
     def _apply(self, connection: sqlite3.Connection, commit: Commit) -> None:
         results = ((key, body.decode()) for key, body in commit.results)
         for name, rows in (
+            ("insert_campaign", map(campaign_row, commit.campaigns)),
             ("insert_experiment", map(to_row, commit.inserts)),
             ("update_experiment", map(to_changed_columns, commit.updates)),
             ("insert_event", commit.events),
             ("insert_result", results),
+            ("mark_reusable", commit.reusable),
             ("insert_key", commit.keys),
         ):
             connection.executemany(self._sql[name], rows)
@@ -201,6 +213,13 @@ class SqliteStore:
         if full != self._synchronous_full:
             connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
             self._synchronous_full = full
+
+    async def _read(self, question: Callable[[sqlite3.Connection, T], U], what: T) -> U:
+        """`question(connection, what)`, in one hop to the reading connection's thread."""
+        try:
+            return await self._reader._execute(question, self._reader._conn, what)  # type: ignore[no-untyped-call,no-any-return]  # aiosqlite does not type it
+        except sqlite3.Error as error:
+            raise Unavailable("store_unavailable", f"the store cannot read now: {error}") from error
 
     async def _select(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
         try:
