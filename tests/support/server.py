@@ -55,13 +55,14 @@ class Server:
         environment: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
         data: Path | None = None,
+        enable_probe: bool = True,
     ) -> None:
         """Start it; `prefix` is a command that runs it (strace, prlimit), `data` a directory elsewhere."""
         self.folder = folder
         self.data = data or folder / "data"
         self.ledger = folder / "ledger"
         self.sessions: list[int] = []
-        self._options = options
+        self._options = ("--enable-probe", *options) if enable_probe else options
         self._environment = environment or {}
         self._prefix = prefix
         self.start()
@@ -82,7 +83,7 @@ class Server:
         self._log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
             [*self._prefix, sys.executable, "-m", "kanad_server", "serve", "--port", str(port),
-             "--data-dir", str(self.data), "--enable-probe", *self._options],
+             "--data-dir", str(self.data), *self._options],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,

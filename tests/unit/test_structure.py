@@ -35,6 +35,7 @@ def imports(path: Path, *, top_level: bool = False) -> set[str]:
         "kanad_solvers",
         "kanad_server.client",
         "kanad_server.cli",
+        "kanad_server.load.conductor",
         "kanad_server.app",
         "kanad_server.serve",
     ],
@@ -69,6 +70,7 @@ def test_solvers_never_import_the_server() -> None:
         ("engines", ("http", "dispatch", "service", "journal", "store", "hub")),
         ("dispatch.py", ("http", "service")),
         ("client", ("http", "dispatch", "service", "engines", "journal", "store", "hub", "app", "serve")),
+        ("load", ("http", "dispatch", "service", "engines", "journal", "store", "hub", "app", "serve", "cli")),
         ("cli", ("http", "dispatch", "service", "engines", "journal", "store", "hub", "app")),
     ],
 )
