@@ -1,4 +1,4 @@
-"""The price of an experiment before it runs, beside what the run took: 20 cases, each in a process of its own.
+"""The price of an experiment before it runs, beside what the run took: each case in a process of its own.
 
 Run with `python bench/cost.py [case ...]`. An estimate should be within 3 times of the memory (peak resident set) and
 within 5 times of the wall time; asserts nothing.
@@ -71,6 +71,82 @@ CASES: dict[str, dict[str, Any]] = {
         "method": HF,
         "basis": "6-31g*",
         "task": {"name": "frequencies", "optimize_first": False},
+    },
+    "hf-caffeine": {"molecule": {"smiles": "Cn1cnc2c1c(=O)n(C)c(=O)n2C"}, "method": HF, "basis": "6-31g"},
+    "hf-fit-benzene": {"molecule": BENZENE, "method": HF | {"density_fit": True}, "basis": "cc-pvdz"},
+    "hf-cpcm-ethanol": {
+        "molecule": ETHANOL,
+        "method": HF,
+        "basis": "6-31g*",
+        "solvent": {"model": "cpcm", "name": "water"},
+    },
+    "dft-d4-benzene": {
+        "molecule": BENZENE,
+        "method": {"name": "dft", "xc": "b3lyp", "dispersion": "d4"},
+        "basis": "def2-svp",
+    },
+    "ump2-oxygen": {"molecule": OXYGEN, "method": {"name": "mp2"}, "basis": "cc-pvtz"},
+    "uccsd-oxygen": {"molecule": OXYGEN, "method": {"name": "ccsd"}, "basis": "6-31g*"},
+    "ueom-hydroxyl": {
+        "molecule": {"smiles": "[OH]", "multiplicity": 2},
+        "method": {"name": "ccsd"},
+        "basis": "6-31g*",
+        "task": {"name": "excited_states", "n_states": 3, "spin": "any"},
+    },
+    "cis-benzene": {
+        "molecule": BENZENE,
+        "method": HF,
+        "basis": "6-31g*",
+        "task": {"name": "excited_states", "n_states": 5, "tda": True},
+    },
+    "krylov-n2": {"molecule": N2, "method": {"name": "krylov_sqd"}, "basis": "6-31g", **space(6, 10)},
+    "krylov-water": {"molecule": WATER, "method": {"name": "krylov_sqd"}},
+    "sqd-uniform-water": {"molecule": WATER, "method": {"name": "sqd", "sampler": "uniform"}, "basis": "6-31g"},
+    "adapt-lih": {"molecule": {"library": "LiH"}, "method": {"name": "adapt_vqe"}},
+    "adapt-water": {"molecule": WATER, "method": {"name": "adapt_vqe"}},
+    "vqe-water-spsa": {"molecule": WATER, "method": {"name": "vqe", "optimizer": "spsa"}},
+    "vqe-lih-layers": {
+        "molecule": {"library": "LiH"},
+        "method": {"name": "vqe", "ansatz": "hardware_efficient"},
+        "active_space": {"electrons": 2, "orbitals": 3},
+    },
+    "vqe-lih-shots": {"molecule": {"library": "LiH"}, "method": {"name": "vqe", "optimizer": "spsa", "shots": 1000}},
+    "qse-lih": {"molecule": {"library": "LiH"}, "method": {"name": "vqe"}, "task": {"name": "excited_states"}},
+    "gradient-mp2-ethanol": {
+        "molecule": ETHANOL,
+        "method": {"name": "mp2"},
+        "basis": "6-31g*",
+        "task": {"name": "energy", "gradient": True},
+    },
+    "optimise-dft-water": {
+        "molecule": WATER,
+        "method": {"name": "dft", "xc": "b3lyp"},
+        "basis": "6-31g*",
+        "task": {"name": "optimize"},
+    },
+    "optimise-ccsd-water": {
+        "molecule": WATER,
+        "method": {"name": "ccsd"},
+        "basis": "6-31g",
+        "task": {"name": "optimize"},
+    },
+    "frequencies-dft-water": {
+        "molecule": WATER,
+        "method": {"name": "dft", "xc": "b3lyp"},
+        "basis": "6-31g*",
+        "task": {"name": "frequencies"},
+    },
+    "scan-water": {
+        "molecule": WATER,
+        "method": HF,
+        "basis": "6-31g*",
+        "task": {
+            "name": "scan",
+            "coordinate": {"type": "bond", "atoms": [0, 1]},
+            "start": 0.8,
+            "stop": 1.5,
+            "points": 15,
+        },
     },
 }
 

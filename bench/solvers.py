@@ -1,6 +1,7 @@
 """How fast the solvers are, against plain PySCF scripts that compute the same numbers, alternating on the same machine.
 
-Run with `python bench/solvers.py [rounds]`. Prints medians, their ratios and what each should reach; asserts nothing.
+Run with `python bench/solvers.py [rounds] [word ...]`: the rows whose names contain one of the words, or all. Prints
+medians, their ratios and what each should reach; asserts nothing.
 SQD against qiskit-addon-sqd is in `bench/sqd.py`, since that needs an environment of its own.
 """
 
@@ -298,10 +299,12 @@ def reporting(name: str, spec: Spec, rounds: int) -> None:
     print(f"reporting, {name:25} {100 * statistics.median(shares):9.3f} % of a run   to reach 1 %", flush=True)
 
 
-def scan(name: str, geometry: Geometry, basis: str, method: dict[str, Any]) -> None:
+def scan(name: str, geometry: Geometry, basis: str, method: dict[str, Any], stop: float) -> None:
     """Prints what a scan of 20 bond lengths of a diatomic costs beside 20 single runs."""
-    whole = ours(geometry, basis, method, task={"name": "scan", "points": 20, **BOND})
-    lengths = [BOND["start"] + (BOND["stop"] - BOND["start"]) * index / 19 for index in range(20)]
+    start = 0.95
+    task = {"name": "scan", "coordinate": {"type": "bond", "atoms": [0, 1]}, "start": start, "stop": stop, "points": 20}
+    whole = ours(geometry, basis, method, task=task)
+    lengths = [start + (stop - start) * index / 19 for index in range(20)]
     (first, _), (second, _) = geometry
     singles = [ours([(first, (0.0, 0.0, 0.0)), (second, (0.0, 0.0, r))], basis, method) for r in lengths]
 
@@ -318,17 +321,16 @@ def scan(name: str, geometry: Geometry, basis: str, method: dict[str, Any]) -> N
 
 
 HF = {"name": "hf"}
+PBE0 = {"name": "dft", "xc": "pbe0"}
 GRADIENT = {"task": {"name": "energy", "gradient": True}}
 STATES = {"task": {"name": "excited_states", "n_states": 4}}
 VIBRATIONS = {"task": {"name": "frequencies", "optimize_first": False}}
 WINDOW_10_12 = {"active_space": {"electrons": 10, "orbitals": 12}}
 WINDOW_6_6 = {"active_space": {"electrons": 6, "orbitals": 6}}
-BOND: dict[str, Any] = {"coordinate": {"type": "bond", "atoms": [0, 1]}, "start": 0.95, "stop": 1.35}
 
 
 def pbe0(basis: str) -> tuple[Work, Work]:
-    method = {"name": "dft", "xc": "pbe0"}
-    return ours(WATER, basis, method), plain_dft(WATER, basis, "pbe0")
+    return ours(WATER, basis, PBE0), plain_dft(WATER, basis, "pbe0")
 
 
 def cluster(name: str, geometry: Geometry, basis: str) -> tuple[Work, Work]:
@@ -366,27 +368,43 @@ def rows() -> Iterator[tuple[str, Work, Work, float]]:
     yield "frequencies HF H2O/6-31G*", vibrations, plain_frequencies(WATER, "6-31g*"), 1
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, words: list[str]) -> None:
+    def is_wanted(name: str) -> bool:
+        return not words or any(word.lower() in name.lower() for word in words)
+
     for row in rows():
-        compare(*row, rounds)
+        if is_wanted(row[0]):
+            compare(*row, rounds)
     few = max(3, rounds // 5)
-    for name, geometry, reach_ms in (
-        ("VQE H2/STO-3G", HYDROGEN, 100),
-        ("VQE LiH/STO-3G", LITHIUM_HYDRIDE, 500),
-        ("VQE H2O/STO-3G", WATER, 500),
-        ("VQE N2/STO-3G", NITROGEN, 5000),
+    for name, geometry, method, reach_ms in (
+        ("VQE H2/STO-3G", HYDROGEN, "vqe", 100),
+        ("VQE LiH/STO-3G", LITHIUM_HYDRIDE, "vqe", 500),
+        ("VQE H2O/STO-3G", WATER, "vqe", 500),
+        ("VQE N2/STO-3G", NITROGEN, "vqe", 5000),
+        ("ADAPT-VQE LiH/STO-3G", LITHIUM_HYDRIDE, "adapt_vqe", 1000),
     ):
-        measure(name, ours(geometry, "sto-3g", {"name": "vqe"}), reach_ms, few)
-    measure("ADAPT-VQE LiH/STO-3G", ours(LITHIUM_HYDRIDE, "sto-3g", {"name": "adapt_vqe"}), 1000, few)
-    reporting("HF H2O/6-31G*", spec_of(WATER, "6-31g*", HF), rounds)
-    reporting("PBE0 H2O/6-31G*", spec_of(WATER, "6-31g*", {"name": "dft", "xc": "pbe0"}), few)
-    reporting("CCSD H2O/cc-pVDZ", spec_of(WATER, "cc-pvdz", {"name": "ccsd"}), few)
-    reporting("VQE H2O/STO-3G", spec_of(WATER, "sto-3g", {"name": "vqe"}), few)
-    scan("HF N2/cc-pVDZ", NITROGEN, "cc-pvdz", HF)
-    scan("CCSD N2/6-31G*", NITROGEN, "6-31g*", {"name": "ccsd"})
-    scan("PBE0 N2/6-31G*", NITROGEN, "6-31g*", {"name": "dft", "xc": "pbe0"})
-    scan("VQE N2/STO-3G", NITROGEN, "sto-3g", {"name": "vqe"})
+        if is_wanted(name):
+            measure(name, ours(geometry, "sto-3g", {"name": method}), reach_ms, few)
+    for name, spec in (
+        ("HF H2O/6-31G*", spec_of(WATER, "6-31g*", HF)),
+        ("PBE0 H2O/6-31G*", spec_of(WATER, "6-31g*", PBE0)),
+        ("CCSD H2O/cc-pVDZ", spec_of(WATER, "cc-pvdz", {"name": "ccsd"})),
+        ("VQE H2O/STO-3G", spec_of(WATER, "sto-3g", {"name": "vqe"})),
+    ):
+        if is_wanted(f"reporting, {name}"):
+            reporting(name, spec, few)
+    for name, basis, method, stop in (
+        ("HF N2/cc-pVDZ", "cc-pvdz", HF, 1.35),
+        ("HF N2/cc-pVDZ", "cc-pvdz", HF, 1.6),
+        ("CCSD N2/6-31G*", "6-31g*", {"name": "ccsd"}, 1.35),
+        ("PBE0 N2/6-31G*", "6-31g*", PBE0, 1.35),
+        ("PBE0 N2/6-31G*", "6-31g*", PBE0, 1.6),
+        ("VQE N2/STO-3G", "sto-3g", {"name": "vqe"}, 1.35),
+        ("VQE N2/STO-3G", "sto-3g", {"name": "vqe"}, 1.6),
+    ):
+        if is_wanted(f"scan of 20, {name}"):
+            scan(f"{name} to {stop}", NITROGEN, basis, method, stop)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 30)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 30, sys.argv[2:])

@@ -160,6 +160,7 @@ def describe(spec: Spec, molecule: Parsed, field: Any, solver: Any, triples: flo
         gradient = numerical_gradient(solve, spec, molecule, watch)
     else:
         gradient = _gradient(solver, triples is not None, watch)
+    watch.has_left_out = watch.energies_only
     return Result(
         energy_hartree=energy,
         converged=converged,

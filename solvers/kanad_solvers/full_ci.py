@@ -104,7 +104,9 @@ def ground_energy(window: Window, spin: Wanted, watch: Watch) -> float:
 def compare(window: Window, spin: Wanted, watch: Watch) -> dict[str, float]:
     """Energies to set beside the method's: Hartree-Fock always, full CI of that spin where it is cheap."""
     energies = {"hf": window.hf_energy}
-    if window.determinants <= COMPARED_DETERMINANTS:
+    if watch.energies_only:
+        watch.has_left_out = True
+    elif window.determinants <= COMPARED_DETERMINANTS:
         energies["fci"] = ground_energy(window, spin, watch)
     return energies
 

@@ -54,6 +54,12 @@ class Memory:
         """The arrays of a group, or None."""
         return self._groups.get(group)
 
+    def copy(self) -> Memory:
+        """The groups as they are now, without a file."""
+        made = Memory()
+        made._groups = dict(self._groups)
+        return made
+
     def was_loaded(self, group: str) -> bool:
         """Whether the group is from an earlier attempt; true once."""
         loaded = group in self._from_file

@@ -26,7 +26,7 @@ from kanad_solvers.result import ElectronicState, Provenance, Result
 from kanad_solvers.spec import Spec, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kanad_solvers.active_space import Window
     from kanad_solvers.prepare import Parsed
@@ -49,7 +49,8 @@ class Watch:
         self._last_energy: float | None = None
         self._beat_at = time.monotonic()
         self.warnings: list[str] = []
-        self.energies_only = False
+        self.energies_only = self.has_left_out = False
+        self.integrals: tuple[bytes, Array] | None = None
         self.field: Any = None
         self.window: Window | None = None
         self.qasm: str | None = None
@@ -169,6 +170,10 @@ class Watch:
             ticker.join()
         self.check()
 
+    def repulsion(self, key: bytes, compute: Callable[[], Array]) -> Array:
+        """Two-electron integrals of the geometry that `key` names."""
+        return compute()
+
     def keep_orbitals(self, field: Any, window: Window | None = None) -> None:
         """Remembers the PySCF object whose orbitals belong to the result, and the window if there is one."""
         self.field, self.window = field, window
@@ -193,7 +198,8 @@ class Watch:
 class InnerWatch(Watch):
     """The watch of a solve inside another: iterations are counted on, warnings and memory shared, stages left out.
 
-    `mute` drops convergence and log reports too; with `energies_only` a solver may leave out costly properties.
+    `mute` drops convergence and log reports too; with `energies_only` a solver may leave out costly properties, and
+    then sets `has_left_out`. Two-electron integrals of the last geometry are shared.
     """
 
     def __init__(
@@ -209,6 +215,16 @@ class InnerWatch(Watch):
         """Remembers them for the outer task too."""
         super().keep_orbitals(field, window)
         self._outer.keep_orbitals(field, window)
+
+    def repulsion(self, key: bytes, compute: Callable[[], Array]) -> Array:
+        """Two-electron integrals, those of the last call where they are of the same geometry."""
+        if not self.energies_only:
+            return compute()
+        kept = self._outer.integrals
+        if kept is None or kept[0] != key:
+            self._outer.integrals = None  # freed before new ones are made
+            kept = self._outer.integrals = (key, compute())
+        return kept[1]
 
     def next(self) -> InnerWatch:
         """The same watch, for the next solve."""

@@ -11,9 +11,9 @@ from kanad_solvers import internal
 from kanad_solvers.extrapolation import Path
 from kanad_solvers.memory import Memory
 from kanad_solvers.properties import Array
-from kanad_solvers.result import Result, ScanCurve
+from kanad_solvers.result import Coordinates, Result, ScanCurve
 from kanad_solvers.run import InnerWatch, Solver, Watch, method_solver
-from kanad_solvers.spec import Energy, Scan, Spec
+from kanad_solvers.spec import Energy, MeanField, Scan, Spec
 
 if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
@@ -67,7 +67,8 @@ class _Walk:
         self._inner = InnerWatch(watch, energies_only=True)
         self._path = Path()
         self._broken: list[int] = []
-        self._lowest: tuple[float, Result] | None = None
+        self._lowest: Result | None = None
+        self._kept = Memory()
         kept = watch.recall(MEMORY, "finished scan points")
         self.energies: list[float] = [] if kept is None else kept["energies"].tolist()
         self.converged: list[bool] = [] if kept is None else [bool(flag) for flag in kept["converged"]]
@@ -91,6 +92,8 @@ class _Walk:
         Orbitals that are handed on stay in the state they began in, also where another one has become lower.
         """
         fresh = InnerWatch(self._watch, energies_only=True, memory=Memory())
+        if not self._is_lower_afresh(fresh):
+            return
         self._path = Path()
         for index in reversed(range(1, len(self._values))):
             result = self._at(index, fresh.next())
@@ -104,24 +107,39 @@ class _Walk:
             self._broken.append(index)
             self._watch.info(f"a lower state was found from point {index + 2} on; its energies replace the first ones")
 
+    def _is_lower_afresh(self, watch: InnerWatch) -> bool:
+        """Whether the last point, solved from atoms and as well as that needs, has a lower energy."""
+        method = self._spec.method
+        if isinstance(method, MeanField):
+            method = replace(method, conv_tol=max(method.conv_tol, SAME_HARTREE / 10))
+        index = len(self._values) - 1
+        there = replace(self._molecule, geometry=self._geometry(index))
+        energy = self._solve(replace(self._spec, method=method), there, watch.next()).energy_hartree
+        return energy < self.energies[index] - SAME_HARTREE
+
+    def _geometry(self, index: int) -> Coordinates:
+        return internal.with_value(self._molecule.geometry, self._coordinate, self._values[index])
+
     def _at(self, index: int, watch: InnerWatch) -> Result:
         """The result at one point."""
-        geometry = internal.with_value(self._molecule.geometry, self._coordinate, self._values[index])
+        geometry = self._geometry(index)
         self._path.prepare(self._values[index], watch.memory)
         result = self._solve(self._spec, replace(self._molecule, geometry=geometry), watch)
         self._path.note(self._values[index], self._watch.field, watch.memory)
-        if self._lowest is None or result.energy_hartree < self._lowest[0]:
-            self._lowest = (result.energy_hartree, replace(result, geometry=geometry))
+        if self._lowest is None or result.energy_hartree < self._lowest.energy_hartree:
+            self._lowest, self._kept = replace(result, geometry=geometry), watch.memory.copy()
         return result
 
     def lowest(self) -> Result:
         """The result at the lowest point, with its properties."""
         index = int(np.argmin(self.energies))
-        if self._lowest is not None and self._lowest[0] <= self.energies[index] and self._lowest[1].properties:
-            return self._lowest[1]
-        geometry = internal.with_value(self._molecule.geometry, self._coordinate, self._values[index])
+        is_known = self._lowest is not None and self._lowest.energy_hartree <= self.energies[index]
+        if is_known and self._lowest is not None and not self._inner.has_left_out:
+            return self._lowest
+        geometry = self._geometry(index)
+        memory = self._kept if is_known else self._watch.memory
         there = replace(self._molecule, geometry=geometry)
-        result = self._solve(self._spec, there, InnerWatch(self._watch, mute=True))
+        result = self._solve(self._spec, there, InnerWatch(self._watch, mute=True, memory=memory))
         return replace(result, geometry=geometry)
 
     def jumps(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from kanad_solvers import cost, fields, mole
 from kanad_solvers.errors import NotConverged
 from kanad_solvers.fields import Kind
 from kanad_solvers.frames import power
-from kanad_solvers.spec import Spec
+from kanad_solvers.spec import MeanField, Spec
 
 if TYPE_CHECKING:
     from kanad_solvers.run import Watch
@@ -48,6 +48,8 @@ def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> An
         field = fields.in_solvent(field, spec.solvent)
         field.kanad_gas_hartree = gas_hartree
     field.callback = meter
+    # One more cycle after convergence makes better orbitals; an energy that has converged gains nothing by it.
+    field.conv_check = not (watch.energies_only and isinstance(spec.method, MeanField))
     _iterate(field, start)
     if not field.converged:
         field = _rescue(field, meter, watch)
@@ -60,7 +62,7 @@ def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> An
             f"{kind.upper()} did not reach {options.conv_tol:g} hartree in {options.max_iterations} "
             "iterations; its energy is that of the last one: raise max_iterations or check the molecule"
         )
-    if kept is not None:
+    if kept is not None and not isinstance(spec.method, MeanField):
         _align(field, _carried(kept, field.get_ovlp()))
     watch.memory.keep(MEMORY, mo_coeff=field.mo_coeff, mo_occ=field.mo_occ, overlap=field.get_ovlp())
     watch.keep_orbitals(field)
@@ -157,8 +159,9 @@ def _integrals(field: Any, watch: Watch) -> None:
     """Computes the two-electron integrals where PySCF would at its first cycle, and says how far they are."""
     if getattr(field, "with_df", None) is not None or not field._is_mem_enough():
         return
-    with watch.beating("two-electron integrals", cost.integral_seconds(field.mol.nao)):
-        field._eri = field.mol.intor("int2e", aosym="s8")
+    mol = field.mol
+    with watch.beating("two-electron integrals", cost.integral_seconds(mol.nao)):
+        field._eri = watch.repulsion(mol._env.tobytes(), lambda: mol.intor("int2e", aosym="s8"))
 
 
 def _iterate(field: Any, density: Any) -> None:
@@ -180,6 +183,7 @@ def _rescue(field: Any, meter: _Meter, watch: Watch) -> Any:
         ("damping of 0.5", {"damp": 0.5, "diis_start_cycle": 8}),
         ("a level shift of 0.3 hartree", {"level_shift": 0.3}),
     )
+    field.conv_check = True  # its last cycle is without damping and shift
     for words, changes in rungs:
         watch.info(f"SCF has not converged; trying {words}")
         for name, value in changes.items():

@@ -205,7 +205,7 @@ def _prepared(
 def _comparisons(window: Window, space: Subspace, watch: Watch) -> dict[str, float]:
     """Hartree-Fock, selected CI with about as many determinants, and full CI where they are cheap."""
     energies = full_ci.compare(window, "any", watch)
-    if space.size <= COMPARED_DETERMINANTS:
+    if space.size <= COMPARED_DETERMINANTS and not watch.energies_only:
         energies["selected_ci"] = selected_ci.comparison_energy(window, space.size, watch)
     return energies
 

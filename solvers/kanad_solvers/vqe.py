@@ -97,7 +97,7 @@ def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
     )
     if trial.kept is not None:
         watch.memory.keep(MEMORY, **trial.kept(found.angles))
-    watch.qasm = trial.program(found.angles)
+    watch.qasm = None if watch.energies_only else trial.program(found.angles)
     vector = trial.state(found.angles)
     gradient = numerical_gradient(solve, spec, molecule, watch)
     energy = found.energy if method.shots is not None else trial.energy(found.angles)

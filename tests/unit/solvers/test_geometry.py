@@ -178,6 +178,8 @@ def test_each_point_has_the_energy_of_a_run_by_itself(method: str) -> None:
     assert [point.index for point in points] == [0, 1, 2]
     assert result.energy_hartree == pytest.approx(min(result.scan.energies_hartree), abs=1e-7)
     assert result.properties is not None
+    if method == "vqe":
+        assert set(result.comparisons) == {"hf", "fci"}
 
 
 def test_orbitals_are_handed_on() -> None:
