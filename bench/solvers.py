@@ -393,7 +393,7 @@ def main(rounds: int, words: list[str]) -> None:
     ):
         if is_wanted(f"reporting, {name}"):
             reporting(name, spec, few)
-    for name, basis, method, stop in (
+    for name, basis, options, stop in (
         ("HF N2/cc-pVDZ", "cc-pvdz", HF, 1.35),
         ("HF N2/cc-pVDZ", "cc-pvdz", HF, 1.6),
         ("CCSD N2/6-31G*", "6-31g*", {"name": "ccsd"}, 1.35),
@@ -403,7 +403,7 @@ def main(rounds: int, words: list[str]) -> None:
         ("VQE N2/STO-3G", "sto-3g", {"name": "vqe"}, 1.6),
     ):
         if is_wanted(f"scan of 20, {name}"):
-            scan(f"{name} to {stop}", NITROGEN, basis, method, stop)
+            scan(f"{name} to {stop}", NITROGEN, basis, options, stop)
 
 
 if __name__ == "__main__":
