@@ -91,7 +91,7 @@ class Viewer:
     def cut(self, draw: random.Random) -> bool:
         """Break the line, or leave politely; says whether there was one."""
         line = self._line
-        if line is None or self.check.ended:
+        if line is None or self.check.ended or self._cut_at is not None:
             return False
         self._cut_at = time.perf_counter()
         if draw.random() < 0.5:
