@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from kanad_server.client import ApiError, Client, ExperimentFailed, Unreachable
-from kanad_server.wire import Convergence
-from tests.support.server import Server, probe
-
-
-@asynccontextmanager
-async def breaking_line(url: str, *cuts: int) -> AsyncIterator[str]:
-    """A TCP proxy whose connections are cut after so many bytes from the server: the first `cuts` of them."""
-    target = urlsplit(url)
-    left = list(cuts)
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: int | None) -> None:
-        while data := await reader.read(512):
-            writer.write(data)
-            await writer.drain()
-            if budget is not None:
-                budget -= len(data)
-                if budget < 0:
-                    break
-        writer.transport.abort()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(target.hostname, target.port)
-        first = await reader.read(4096)
-        far_writer.write(first)
-        budget = left.pop(0) if left and b"Upgrade: websocket" in first else None
-        with suppress(OSError):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(pump(reader, far_writer, None), name="to-server")
-                group.create_task(pump(far_reader, writer, budget), name="to-client")
-
-    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
-    finally:
-        proxy.close()
+from kanad_server.client import (
+    Client,
+    Conflict,
+    ExperimentCancelled,
+    ExperimentFailed,
+    InvalidInput,
+    NotFound,
+    OutOfMemory,
+    SomeFailed,
+    SyncClient,
+    TooLarge,
+    Unreachable,
+    WorkerLost,
+)
+from kanad_server.wire import Convergence, Status
+from tests.support.lines import breaking_line, is_stream
+from tests.support.server import Server, is_alive, probe
 
 
 async def test_submit_watch_and_fetch(server: Server) -> None:
@@ -57,17 +38,58 @@ async def test_submit_watch_and_fetch(server: Server) -> None:
     assert result.energy_hartree == -1.0
 
 
-async def test_a_broken_line_is_taken_up_where_it_broke(server: Server) -> None:
-    async with breaking_line(server.url, 900, 5_000, 2_000) as address, Client(address) as client:
-        run = await client.submit(probe(steps=120, step_ms=5))
-        events = [event async for event in run.events()]
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    assert len(events) == len(server.events(run.id))
+async def test_a_line_cut_a_hundred_times_gives_every_event_once(server: Server) -> None:
+    """Cuts fall anywhere: within the handshake, within a frame, between frames."""
+    asked: Counter[bytes] = Counter()
+
+    def budget(request: bytes, cuts: int) -> int | None:
+        if not is_stream(request) or cuts >= 100:
+            return None
+        asked[request.split()[1]] += 1  # the same `after` again: the due frame was longer than what came through
+        return 60 if cuts % 10 == 0 else 4_000 * 4 ** asked[request.split()[1]] + 37 * (cuts % 29)
+
+    seen: list[int] = []
+    async with breaking_line(server.url, budget) as line, Client(line.url) as client:
+        run = await client.submit(probe(steps=100_000, step_ms=2))
+        async for event in run.events():
+            seen.append(event.seq)
+            if line.cuts >= 100 and not run.experiment.cancel_requested:
+                await run.cancel()
+    assert line.cuts == 100
+    assert seen == list(range(1, server.get(run.id)["last_seq"] + 1))
+
+
+async def test_a_submission_over_a_line_that_breaks_runs_once(server: Server) -> None:
+    """The server has taken it; its answer is lost four times."""
+    async with (
+        breaking_line(server.url, lambda request, cuts: 20 if cuts < 4 else None) as line,
+        Client(line.url) as client,
+    ):
+        run = await client.submit(probe(steps=0, name="lost answers"))
+    assert line.cuts == 4
+    found = server.http.get("/api/v1/experiments?q=lost answers").json()["items"]
+    assert [item["id"] for item in found] == [run.id]
+
+
+async def test_a_retry_over_a_line_that_breaks_is_one_attempt(server: Server) -> None:
+    async with Client(server.url) as client:
+        run = await client.submit(probe(fault="raise"))
+        assert (await run.ended()).status == "failed"
+
+    answer = await asyncio.to_thread(server.http.get, f"/api/v1/experiments/{run.id}")
+    size = len(answer.content) + sum(len(name) + len(value) + 4 for name, value in answer.headers.items())
+    # The client looks, then asks for the retry on the same connection: the second answer is cut.
+    async with (
+        breaking_line(server.url, lambda request, cuts: None if cuts else size * 3 // 2) as line,
+        Client(line.url) as client,
+    ):
+        again = (await client.retry(run.id)).experiment
+    assert (line.cuts, again.attempt) == (1, 2)
 
 
 async def test_a_refusal_carries_code_and_fields(server: Server) -> None:
     async with Client(server.url) as client:
-        with pytest.raises(ApiError) as caught:
+        with pytest.raises(InvalidInput) as caught:
             await client.submit({"molecule": {"library": "H2"}, "method": {"name": "hf"}, "basis": "none"})
     problem = caught.value.problem
     assert (problem.status, problem.code, problem.errors[0].path) == (422, "invalid_spec", "$.basis")
@@ -90,13 +112,14 @@ async def test_the_list_is_walked_page_by_page(server: Server) -> None:
     assert names == ["walk 0", "walk 1", "walk 2"]
 
 
-async def test_nobody_there_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kanad_server.client import client as module
-
-    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.001)
+async def test_nobody_there_is_unreachable() -> None:
     async with Client("http://127.0.0.1:9") as client:
         with pytest.raises(Unreachable):
             await client.system()
+    async with Client("http://127.0.0.1:9", patience_s=0.1) as client:
+        with pytest.raises(Unreachable):
+            async for _ in client.events("none"):
+                pass
 
 
 async def test_a_viewer_outlives_a_restart_of_the_server(server: Server) -> None:
@@ -110,3 +133,94 @@ async def test_a_viewer_outlives_a_restart_of_the_server(server: Server) -> None
                 server.start(port=urlsplit(server.url).port or 0)
     assert seen == list(range(1, len(seen) + 1))
     assert (await asyncio.to_thread(server.ended, run.id))["status"] == "completed"
+
+
+async def test_errors_are_typed_by_code(server: Server) -> None:
+    async with Client(server.url) as client:
+        with pytest.raises(NotFound):
+            await client.run("none")
+        with pytest.raises(NotFound):
+            async for _ in client.events("none"):
+                pass
+        with pytest.raises(TooLarge) as large:
+            await client.submit(molecule="N2", method="fci", basis="cc-pvtz")
+        done = await client.submit(probe(steps=0))
+        await done.result()
+        with pytest.raises(Conflict):
+            await done.retry()
+        endless = await client.submit(probe(steps=100_000, step_ms=10))
+        with pytest.raises(TimeoutError):
+            await endless.result(timeout=0.01)
+        await endless.cancel()
+        with pytest.raises(ExperimentCancelled):
+            await endless.result()
+        lost = await client.submit(probe(fault="os_exit"))
+        with pytest.raises(WorkerLost):
+            await lost.result()
+        full = await client.submit(probe(fault="oom", limits={"wall_s": 60, "memory_mb": 256}))
+        with pytest.raises(OutOfMemory):
+            await full.result()
+    assert large.value.problem.details["estimate"]["suggestion"]
+
+
+async def test_map_keeps_order_and_says_what_became_of_each(server: Server) -> None:
+    said = []
+    async with Client(server.url) as client:
+        specs = [probe(steps=steps, step_ms=1, name=f"map {steps}") for steps in (9, 5, 0)]
+        results = await client.map(specs, concurrency=2, progress=lambda *counts: said.append(counts))
+        with pytest.raises(SomeFailed) as caught:
+            await client.map([probe(steps=0), probe(fault="raise"), {"molecule": {}, "method": {"name": "hf"}}])
+    assert [result.energy_hartree for result in results] == [-1.0] * 3
+    assert said == [(1, 3), (2, 3), (3, 3)]
+    kinds = [type(outcome) for outcome in caught.value.outcomes]
+    assert kinds == [type(results[0]), ExperimentFailed, InvalidInput]
+
+
+async def test_fields_make_a_spec_and_files_are_fetched(server: Server, tmp_path: Path) -> None:
+    async with Client(server.url) as client:
+        run = await client.submit(molecule="O", method="hf", basis="sto-3g", name="water", tags=["by fields"])
+        result = await run.result()
+        assert result.energy_hartree == pytest.approx(-74.96, abs=0.01)  # 6 digits depend on the embedding
+        assert run.experiment.tags == ("by fields",)
+        names = [artifact.name for artifact in await run.artifacts()]
+        assert "structure.xyz" in names
+        written = await run.download("structure.xyz", tmp_path)
+        assert written == tmp_path / "structure.xyz"
+        parsed = await client.parse(written)
+        assert parsed.formula == "H2O"
+        assert (await client.estimate(molecule="LiH", method="vqe")).qubits == 12
+        assert {method.name for method in (await client.methods()).methods} > {"hf", "sqd"}
+        assert "H2" in {molecule.name for molecule in await client.molecules()}
+        await client.delete(run.id)
+        with pytest.raises(NotFound):
+            await run.refresh()
+
+
+async def test_a_sync_client_works_where_a_loop_runs(server: Server) -> None:
+    with SyncClient(server.url) as client:
+        run = client.submit(probe(steps=5, step_ms=1, name="sync"))
+        first = next(run.events())
+        assert isinstance(first, Status)
+        assert [event.seq for event in run.events(after=first.seq)] == list(range(2, len(server.events(run.id)) + 1))
+        assert run.result(timeout=30).energy_hartree == -1.0
+        assert [found.id for found in client.experiments(q="sync")] == [run.id]
+        assert [result.energy_hartree for result in client.map([probe(steps=0)] * 2)] == [-1.0, -1.0]
+        with pytest.raises(NotFound):
+            client.run("none")
+
+
+def test_a_sync_client_has_every_name_of_the_async_one() -> None:
+    from kanad_server.client import Run, SyncRun
+
+    for asynchronous, synchronous in ((Client, SyncClient), (Run, SyncRun)):
+        names = {name for name in vars(asynchronous) if not name.startswith("_")}
+        assert names - set(vars(synchronous)) == set()
+
+
+async def test_a_private_server_goes_with_its_client(tmp_path: Path) -> None:
+    async with Client.local(slots=1, data_dir=tmp_path) as client:
+        run = await client.submit(molecule="H2", method="hf")
+        assert (await run.result()).energy_hartree == pytest.approx(-1.11668439, abs=1e-7)  # PySCF 2.14.0
+        pid = next(slot.pid for slot in (await client.system()).slots)
+    assert pid is not None
+    assert not is_alive(pid)

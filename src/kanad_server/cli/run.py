@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,11 +14,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from kanad_server.client import Client, Run, Unreachable
+from kanad_server.client.local import private_server
 from kanad_server.wire import Convergence, Event, Experiment, Log, Result, Stage, Status
-
-LISTENING = "kanad-server listening on "
-PRIVATE_START_S = 60.0
-PRIVATE_STOP_S = 10.0
 
 _out = Console()
 _err = Console(stderr=True)
@@ -186,30 +180,6 @@ async def _some_server(url: str) -> AsyncIterator[str]:
     if found is not None:
         yield found
         return
-    with tempfile.TemporaryDirectory(prefix="kanad-") as folder:
-        async with _private_server(folder) as private:
-            yield private
-
-
-@asynccontextmanager
-async def _private_server(folder: str) -> AsyncIterator[str]:
     _err.print("no server is running; starting a private one for this run", highlight=False)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "kanad_server", "serve", "--port", "0", "--slots", "1", "--data-dir", folder,
-        "--log-level", "error", stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(PRIVATE_START_S):
-            line = (await process.stdout.readline()).decode()
-        if not line.startswith(LISTENING):
-            raise Unreachable("the private server did not start")
-        yield line.removeprefix(LISTENING).strip()
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), PRIVATE_STOP_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+    async with private_server(slots=1) as private:
+        yield private

@@ -4,227 +4,249 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import httpx
 import msgspec
-import websockets
-from websockets.asyncio.client import connect
 
-from kanad_server.client.errors import ApiError, ExperimentFailed, Unreachable
+from kanad_server.client import specs
+from kanad_server.client.errors import ClientError, SomeFailed, Unreachable
+from kanad_server.client.line import PATIENCE_S, Line
+from kanad_server.client.local import private_server
+from kanad_server.client.run import Run
+from kanad_server.client.specs import Described, MoleculeLike
 from kanad_server.wire import (
+    Artifact,
+    ArtifactPage,
     Estimate,
     Event,
     Experiment,
     ExperimentPage,
+    LibraryMolecule,
     MethodPage,
-    Problem,
+    MoleculePage,
+    ParsedMolecule,
     Result,
     System,
 )
-from kanad_solvers.spec import Spec
 
-T = TypeVar("T")
-
-SUBPROTOCOL = websockets.Subprotocol("kanad.v1.json")
-ATTEMPTS = 6
-FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 5.0
-DONE, NOT_FOUND, BAD_REQUEST = 1000, 4404, 4400
-
-_decode_events = msgspec.json.Decoder(Event | list[Event]).decode
-
-
-class Run:
-    """One experiment on the server, as the client last saw it."""
-
-    def __init__(self, client: Client, experiment: Experiment) -> None:
-        self._client = client
-        self.experiment = experiment
-
-    @property
-    def id(self) -> str:
-        """The experiment's id."""
-        return self.experiment.id
-
-    async def refresh(self) -> Experiment:
-        """The experiment as it is now."""
-        self.experiment = await self._client.experiment(self.id)
-        return self.experiment
-
-    async def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """Every event behind `after`, each once and in order, to the end; a broken line is taken up again.
-
-        Raises:
-            Unreachable: the server stayed away over several attempts.
-        """
-        async for event in self._client.events(self.id, after):
-            yield event
-
-    async def result(self) -> Result:
-        """Wait for the end and fetch the result.
-
-        Raises:
-            ExperimentFailed: it failed or was cancelled.
-        """
-        if not self.experiment.is_final:
-            async for _ in self.events(self.experiment.last_seq):
-                pass
-            await self.refresh()
-        if self.experiment.status != "completed":
-            raise ExperimentFailed(self.experiment)
-        return await self._client.result(self.id)
-
-    async def cancel(self) -> Experiment:
-        """Ask for the end."""
-        self.experiment = await self._client.cancel(self.id)
-        return self.experiment
+DEFAULT_URL = "http://127.0.0.1:8000"
+_JSON = {"Content-Type": "application/json"}
 
 
 class Client:
-    """Talks to one server. Enter it to open its connections; leaving closes them."""
+    """Talks to one server. Enter it to open its connections; leaving closes them.
 
-    def __init__(self, url: str = "http://127.0.0.1:8000") -> None:
-        self._url = url.rstrip("/")
-        self._http = httpx.AsyncClient(base_url=f"{self._url}/api/v1", timeout=30.0, trust_env=False)
+    A call over a line that breaks, or to a server that is restarting or busy, is sent again for up to `patience_s`
+    seconds; a submission carries a key of its own, so that it never runs twice.
+
+    Args:
+        url: the server's address.
+        token: who asks, where the server tells people apart.
+        patience_s: how long to go on trying, seconds.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, patience_s: float = PATIENCE_S) -> None:
+        self._line: Line | None = None
+        self._address, self._token, self._patience_s = url, token, patience_s
+        self._private: AbstractAsyncContextManager[str] | None = None
+        self._open = AsyncExitStack()
+
+    @classmethod
+    def local(cls, *, slots: int | None = None, data_dir: Path | str | None = None) -> Self:
+        """A client with a private server of its own, which starts on entering and goes on leaving.
+
+        Args:
+            slots: experiments at a time; left out: as many as cores.
+            data_dir: where everything is kept; left out: nowhere for longer than the server lives.
+        """
+        client = cls()
+        client._private = private_server(slots=slots, data_dir=data_dir)
+        return client
+
+    @property
+    def url(self) -> str:
+        """The server's address; that of a private one is known once it runs."""
+        return self._address
 
     async def __aenter__(self) -> Self:
+        if self._private is not None:
+            self._address = await self._open.enter_async_context(self._private)
+        self._line = Line(self._address, self._token, self._patience_s)
+        self._open.push_async_callback(self._line.close)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        self._line = None
+        await self._open.aclose()
 
-    async def submit(self, spec: Spec | dict[str, Any]) -> Run:
-        """Post a spec. A key of its own makes it safe to post again when the line breaks: it never runs twice.
+    # One experiment
+
+    async def submit(self, spec: Described | None = None, /, **fields: Any) -> Run:
+        """Post an experiment: a spec, or its fields (or both: the fields win).
+
+        ``submit(molecule="O=C", method="ccsd(t)", basis="cc-pvdz")``: `molecule` may be SMILES, XYZ text, a library
+        name, a path or what a spec has, with `charge` and `multiplicity` beside it; `method` and `task` may be names.
 
         Raises:
-            ApiError: the server refused it.
-            Unreachable: no answer over several attempts.
+            InvalidInput: the server refused it; `errors` names the fields.
+            Unreachable: nobody answers.
         """
-        headers = {"Idempotency-Key": secrets.token_hex(16), "Content-Type": "application/json"}
-        body = msgspec.json.encode(spec)
-        return Run(self, await self._call("POST", "/experiments", Experiment, content=body, headers=headers))
+        headers = _JSON | {"Idempotency-Key": secrets.token_hex(16)}
+        body = msgspec.json.encode(specs.build(spec, **fields))
+        return Run(self, await self._ready.call("POST", "/experiments", Experiment, content=body, headers=headers))
+
+    async def map(
+        self,
+        described: Iterable[Described],
+        *,
+        concurrency: int = 16,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> list[Result]:
+        """The results of many specs, in their order, with at most `concurrency` of them on the server at a time.
+
+        Args:
+            progress: called with how many have ended, and how many there are.
+
+        Raises:
+            SomeFailed: once all have ended, where some of them have no result; carries what became of each.
+        """
+        wanted = list(described)
+        places = asyncio.Semaphore(concurrency)
+        ended = 0
+
+        async def one(spec: Described) -> Result | ClientError:
+            nonlocal ended
+            async with places:
+                try:
+                    found: Result | ClientError = await (await self.submit(spec)).result()
+                except ClientError as error:
+                    found = error
+            ended += 1
+            if progress is not None:
+                progress(ended, len(wanted))
+            return found
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(spec), name="map") for spec in wanted]
+        outcomes = [task.result() for task in tasks]
+        results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
+        if len(results) < len(outcomes):
+            raise SomeFailed(outcomes)
+        return results
 
     async def run(self, experiment_id: str) -> Run:
         """An experiment that is on the server already."""
         return Run(self, await self.experiment(experiment_id))
 
     async def experiment(self, experiment_id: str) -> Experiment:
-        """One experiment."""
-        return await self._call("GET", f"/experiments/{experiment_id}", Experiment)
+        """One experiment as it is now."""
+        return await self._ready.call("GET", f"/experiments/{experiment_id}", Experiment)
 
-    async def experiments(self, **filters: Any) -> AsyncIterator[Experiment]:
+    def events(self, experiment_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
+        """Every event behind `after`, each once and in order, to the end; a broken line is taken up again.
+
+        Raises:
+            NotFound: there is no such experiment.
+            Unreachable: the server stayed away for longer than the patience lasts.
+        """
+        return self._ready.events(experiment_id, after)
+
+    async def result(self, experiment_id: str) -> Result:
+        """The result of a completed experiment."""
+        return await self._ready.call("GET", f"/experiments/{experiment_id}/result", Result)
+
+    async def cancel(self, experiment_id: str) -> Experiment:
+        """Ask for the end; asking again changes nothing."""
+        return await self._ready.call("POST", f"/experiments/{experiment_id}/cancel", Experiment)
+
+    async def retry(self, experiment_id: str) -> Run:
+        """A new attempt of a failed or cancelled experiment; one, also where the line breaks under the answer.
+
+        Raises:
+            Conflict: it is queued, running or completed.
+        """
+        attempt = (await self.experiment(experiment_id)).attempt
+        path = f"/experiments/{experiment_id}/retry"
+        try:
+            response = await self._ready.once("POST", path)
+        except Unreachable:
+            now = await self.experiment(experiment_id)
+            return Run(self, now) if now.attempt > attempt else await self.retry(experiment_id)
+        return Run(self, msgspec.json.decode(response.content, type=Experiment))
+
+    async def delete(self, experiment_id: str) -> None:
+        """Forget an experiment that has ended, with its log, result and files.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        await self._ready.request("DELETE", f"/experiments/{experiment_id}")
+
+    async def artifacts(self, experiment_id: str) -> list[Artifact]:
+        """The files of a completed experiment."""
+        return (await self._ready.call("GET", f"/experiments/{experiment_id}/artifacts", ArtifactPage)).items
+
+    async def artifact(self, experiment_id: str, name: str) -> bytes:
+        """One file of a completed experiment.
+
+        Raises:
+            NotFound: it has no such file.
+            Conflict: it has not completed.
+        """
+        return (await self._ready.request("GET", f"/experiments/{experiment_id}/artifacts/{name}")).content
+
+    async def download(self, experiment_id: str, name: str, to: Path | str | None = None) -> Path:
+        """One file, written to `to` (a file or a folder; left out, `name` here); returns where."""
+        target = Path(name if to is None else to)
+        target = target / name if target.is_dir() else target
+        content = await self.artifact(experiment_id, name)
+        await asyncio.to_thread(target.write_bytes, content)
+        return target
+
+    # Many experiments, and what the server can do
+
+    async def experiments(self, **filters: Any) -> AsyncGenerator[Experiment, None]:
         """Every experiment that fits the filters (`status`, `method`, `tag`, `q`, `sort`), page by page."""
         cursor: str | None = None
         while True:
             wanted = filters | ({} if cursor is None else {"cursor": cursor})
-            page = await self._call("GET", "/experiments", ExperimentPage, params=wanted)
+            page = await self._ready.call("GET", "/experiments", ExperimentPage, params=wanted)
             for experiment in page.items:
                 yield experiment
             cursor = page.next_cursor
             if cursor is None:
                 return
 
-    async def result(self, experiment_id: str) -> Result:
-        """The result of a completed experiment."""
-        return await self._call("GET", f"/experiments/{experiment_id}/result", Result)
+    async def estimate(self, spec: Described | None = None, /, **fields: Any) -> Estimate:
+        """What an experiment would cost; takes what `submit` takes."""
+        body = msgspec.json.encode(specs.build(spec, **fields))
+        return await self._ready.call("POST", "/estimate", Estimate, content=body, headers=_JSON)
 
-    async def cancel(self, experiment_id: str) -> Experiment:
-        """Ask for the end."""
-        return await self._call("POST", f"/experiments/{experiment_id}/cancel", Experiment)
+    async def parse(self, molecule: MoleculeLike) -> ParsedMolecule:
+        """A molecule, resolved to nuclei."""
+        body = msgspec.json.encode(specs.molecule_of(molecule))
+        return await self._ready.call("POST", "/molecules/parse", ParsedMolecule, content=body, headers=_JSON)
 
-    async def retry(self, experiment_id: str) -> Run:
-        """A new attempt of a failed or cancelled experiment."""
-        return Run(self, await self._call("POST", f"/experiments/{experiment_id}/retry", Experiment))
-
-    async def estimate(self, spec: Spec | dict[str, Any]) -> Estimate:
-        """What a spec would cost."""
-        headers = {"Content-Type": "application/json"}
-        body = msgspec.json.encode(spec)
-        return await self._call("POST", "/estimate", Estimate, content=body, headers=headers)
+    async def molecules(self) -> list[LibraryMolecule]:
+        """The library of experimental geometries."""
+        return (await self._ready.call("GET", "/molecules", MoleculePage)).items
 
     async def methods(self) -> MethodPage:
-        """Every method and task."""
-        return await self._call("GET", "/methods", MethodPage)
+        """Every method and task, with options."""
+        return await self._ready.call("GET", "/methods", MethodPage)
 
     async def system(self) -> System:
         """Versions, slots and queue length."""
-        return await self._call("GET", "/system", System)
+        return await self._ready.call("GET", "/system", System)
 
-    async def events(self, experiment_id: str, after: int = 0) -> AsyncIterator[Event]:
-        """Every event behind `after`, each once and in order, to the end; a broken line is taken up again.
-
-        Raises:
-            ApiError: there is no such experiment.
-            Unreachable: the server stayed away over several attempts.
-        """
-        failures = 0
-        while True:
-            address = f"ws{self._url.removeprefix('http')}/api/v1/experiments/{experiment_id}/stream?after={after}"
-            try:
-                async with connect(
-                    address, subprotocols=[SUBPROTOCOL], max_size=None, proxy=None, compression=None
-                ) as socket:
-                    async for frame in socket:
-                        decoded = _decode_events(frame)
-                        for event in decoded if isinstance(decoded, list) else [decoded]:
-                            if event.seq > after:
-                                after = event.seq
-                                failures = 0
-                                yield event
-                code, reason = socket.close_code, socket.close_reason or ""
-            except websockets.ConnectionClosedError as error:
-                code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, str(error))
-            except (OSError, websockets.InvalidHandshake, TimeoutError) as error:
-                code, reason = 1006, str(error)
-            if code == DONE:
-                return
-            if code in (NOT_FOUND, BAD_REQUEST):
-                status, name = (404, "not_found") if code == NOT_FOUND else (400, "invalid_query")
-                raise ApiError(Problem(title=name, status=status, detail=reason, code=name))
-            failures += 1
-            if failures >= ATTEMPTS:
-                raise Unreachable(f"{self._url}: the event stream could not be resumed: {reason}")
-            await asyncio.sleep(_pause(failures))
-
-    async def _call(self, method: str, path: str, kind: type[T], **options: Any) -> T:
-        failures = 0
-        while True:
-            retry_after = 0.0
-            try:
-                response = await self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                failure: Exception = Unreachable(f"{self._url} does not answer: {error or type(error).__name__}")
-                if isinstance(error, httpx.ConnectError) and failures == 0:
-                    raise failure from error  # nobody is there; waiting is for lines that break
-            else:
-                if response.is_success:
-                    return msgspec.json.decode(response.content, type=kind)
-                failure = ApiError(_problem(response))
-                if response.status_code not in (429, 503):
-                    raise failure
-                retry_after = float(response.headers.get("retry-after", 0))
-            failures += 1
-            if failures >= ATTEMPTS:
-                raise failure
-            await asyncio.sleep(max(_pause(failures), min(retry_after, LONGEST_PAUSE_S)))
-
-
-def _pause(failures: int) -> float:
-    return float(min(FIRST_PAUSE_S * 2**failures, LONGEST_PAUSE_S))
-
-
-def _problem(response: httpx.Response) -> Problem:
-    try:
-        return msgspec.json.decode(response.content, type=Problem)
-    except msgspec.MsgspecError:
-        return Problem(
-            title="Unexpected answer",
-            status=response.status_code,
-            detail="this does not seem to be a kanad-server",
-            code="unexpected_answer",
-        )
+    @property
+    def _ready(self) -> Line:
+        if self._line is None:
+            raise RuntimeError("enter the client first: async with Client(...) as client")
+        return self._line
