@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from kanad_server.http import artifacts, experiments, methods, molecules, openapi, stream, system, tickets
+from kanad_server.http import artifacts, campaigns, experiments, methods, molecules, openapi, stream, system, tickets
 from kanad_server.http.guard import Guard
 from kanad_server.http.problems import HANDLERS
 from kanad_server.http.rules import guarded
@@ -21,7 +21,7 @@ API = "/api/v1"
 
 def routes() -> list[BaseRoute]:
     """The route table, each route behind its rule."""
-    one = "/experiments/{id}"
+    one, campaign = "/experiments/{id}", "/campaigns/{id}"
     table: list[BaseRoute] = [
         Mount(
             API,
@@ -38,6 +38,14 @@ def routes() -> list[BaseRoute]:
                 Route(f"{one}/cancel", experiments.cancel, methods=["POST"]),
                 Route(f"{one}/retry", experiments.retry, methods=["POST"]),
                 WebSocketRoute(f"{one}/stream", stream.stream),
+                Route("/campaigns", campaigns.submit, methods=["POST"]),
+                Route("/campaigns", campaigns.list_, methods=["GET"]),
+                Route(campaign, campaigns.read, methods=["GET"]),
+                Route(campaign, campaigns.delete, methods=["DELETE"]),
+                Route(f"{campaign}/summary", campaigns.summary, methods=["GET"]),
+                Route(f"{campaign}/summary.csv", campaigns.summary_csv, methods=["GET"]),
+                Route(f"{campaign}/cancel", campaigns.cancel, methods=["POST"]),
+                WebSocketRoute(f"{campaign}/stream", campaigns.stream),
                 Route("/tickets", tickets.issue, methods=["POST"]),
                 Route("/estimate", molecules.estimate, methods=["POST"]),
                 Route("/molecules/parse", molecules.parse, methods=["POST"]),

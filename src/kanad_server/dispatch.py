@@ -27,6 +27,8 @@ from kanad_solvers.spec import Spec, spec_hash
 log = logging.getLogger(__name__)
 
 START_RETRY_S = 1.0
+CANCELLED_AT_ONCE = 50
+"""Experiments of a campaign that are cancelled before others have their turn."""
 
 
 class Dispatch:
@@ -95,17 +97,26 @@ class Dispatch:
         experiments = [_experiment(spec, owner, campaign) for spec in specs]
         answers = await self._answers(experiments)
         joining: list[tuple[Work, Experiment]] = []
+        new: list[New] = []
 
         def decide() -> list[New]:
             waiting = [e for e in experiments if not isinstance(self._sharing.find(e) or answers.get(e.id), Answer)]
             self._crowd.check(owner, len(waiting))
-            return [self._place(experiment, answers.get(experiment.id), joining) for experiment in experiments]
+            new.extend(self._place(experiment, answers.get(experiment.id), joining) for experiment in experiments)
+            return new
 
-        return await self._journal.accept(decide, entered=partial(self._enter, joining), key=key, campaign=campaign)
+        def entered(is_kept: bool) -> None:
+            self._enter(joining, is_kept)
+            if is_kept:
+                self._share_files(new)
+
+        return await self._journal.accept(decide, entered=entered, key=key, campaign=campaign)
 
     async def cancel(self, *experiment_ids: str) -> None:
         """Ask for the end; asking again, or asking one that has ended, changes nothing."""
-        for experiment_id in experiment_ids:
+        for number, experiment_id in enumerate(experiment_ids, 1):
+            if number % CANCELLED_AT_ONCE == 0:
+                await asyncio.sleep(0)
             head = self._journal.head(experiment_id)
             if head is not None and not head.is_final:
                 self._cancel(head)
@@ -132,6 +143,10 @@ class Dispatch:
     def forget(self, experiment: Experiment) -> None:
         """A deleted experiment answers for identical ones no more."""
         self._sharing.forget(experiment)
+
+    def forget_all(self, experiment_ids: Sequence[str]) -> None:
+        """`forget` for many."""
+        self._sharing.forget_all(experiment_ids)
 
     def percents_of_running(self) -> dict[str, float]:
         """By campaign: the sum of what its running experiments have done, in percent."""
@@ -173,12 +188,21 @@ class Dispatch:
                 work.expected.discard(experiment.id)
                 self._desert(work)
 
+    def _share_files(self, new: Sequence[New]) -> None:
+        """What an answer was made with is there for who was answered."""
+        if self._files is not None:
+            for experiment, answer in new:
+                if answer is not None:
+                    self._files.share(answer.source, [experiment.id])
+
     def _join(self, work: Work, experiment: Experiment) -> None:
         """Take part in a work; one that has ended meanwhile has left its result, or another one is begun."""
         match work.verdict:
             case engines.Completed(energy_hartree=energy, result=result, made_with=made_with):
                 work.expected.discard(experiment.id)
                 self._crowd.discard(experiment.id)
+                if self._files is not None:
+                    self._files.share(work.id, [experiment.id])
                 self._journal.propose(experiment.id, lifecycle.Reuse(work.id, energy, result, made_with))
             case None:
                 self._sharing.join(work, experiment.id)
@@ -247,6 +271,8 @@ class Dispatch:
                 experiment = self._journal.propose(experiment.id, lifecycle.Interrupt(experiment.attempt))
             answer = answers.get(experiment.id)
             if answer is not None:
+                if self._files is not None:
+                    self._files.share(answer.experiment_id, [experiment.id])
                 self._journal.propose(experiment.id, reuse(answer, versions.present()))
                 continue
             self._crowd.add(experiment.id, experiment.owner)

@@ -22,17 +22,20 @@ class Files:
         """Where the worker writes orbitals (`kanad_solvers.wavefunction`)."""
         return orbitals(self.directory, experiment_id)
 
-    def hand_out(self, made_for: str, experiment_ids: Collection[str]) -> None:
-        """Give each experiment the orbitals that were made for one of them, or for one that has left."""
-        source = self.orbitals(made_for)
+    def share(self, made_for: str, experiment_ids: Collection[str]) -> None:
+        """Give each experiment the orbitals that were made for another one."""
         for experiment_id in experiment_ids:
             if experiment_id != made_for:
                 with suppress(OSError):
                     self.orbitals(experiment_id).unlink(missing_ok=True)
-                    os.link(source, self.orbitals(experiment_id))
+                    os.link(self.orbitals(made_for), self.orbitals(experiment_id))
+
+    def hand_out(self, made_for: str, experiment_ids: Collection[str]) -> None:
+        """`share`, and keep nothing for one that has left."""
+        self.share(made_for, experiment_ids)
         if made_for not in experiment_ids:
             with suppress(OSError):
-                source.unlink(missing_ok=True)
+                self.orbitals(made_for).unlink(missing_ok=True)
 
     def forget(self, experiment_id: str) -> None:
         """Remove what there is."""

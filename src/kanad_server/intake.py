@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ from kanad_solvers.spec import Molecule, Probe, Spec
 REMEMBERED = 1_024
 ASKED_AT_ONCE = 64
 """Questions of a batch that the desk sees at a time; it answers those that it can in a moment (`answers.MOMENT_S`)."""
+Place: TypeAlias = Callable[[str], str]
+"""From a path of a spec to that of the request's body."""
 SHOWN = 5
 """Errors of a batch that its message repeats; all of them are in the list."""
 _encode = msgspec.json.Encoder().encode
@@ -37,38 +40,38 @@ class Intake:
         Raises:
             Impossible: `invalid_spec`, with the path of every field that breaks a rule.
         """
-        self._refuse_probe(spec, "$")
+        self._refuse_probe(spec, here)
         question = _question(spec)
         prepared = self._remembered.get(question)
         if prepared is None:
-            prepared = self._remember(question, await self._ask(answers.prepare, question, "$"))
+            prepared = self._remember(question, await self._ask(answers.prepare, question, here))
         return replace(prepared, spec=_named(prepared.spec, spec))
 
-    async def feasible_all(self, specs: Sequence[Spec], paths: Sequence[str]) -> list[Spec]:
+    async def feasible_all(self, specs: Sequence[Spec], places: Sequence[Place]) -> list[Spec]:
         """Every spec in canonical form; equal ones are asked once, and others get their answers in between.
 
         Raises:
-            Impossible: `invalid_spec` or `too_large`, with the fields of the first bad ones under their `paths`.
+            Impossible: `invalid_spec` or `too_large`, with the fields of the first bad ones where `places` put them.
         """
-        for spec, path in zip(specs, paths, strict=True):
-            self._refuse_probe(spec, path)
+        for spec, place in zip(specs, places, strict=True):
+            self._refuse_probe(spec, place)
         questions = [_question(spec) for spec in specs]
-        places: dict[bytes, str] = {}
-        for question, path in zip(questions, paths, strict=True):
-            places.setdefault(question, path)
+        place_of: dict[bytes, Place] = {}
+        for question, place in zip(questions, places, strict=True):
+            place_of.setdefault(question, place)
         found: dict[bytes, Prepared] = {}
-        while len(found) < len(places):
-            missing = [question for question in places if question not in found]
+        while len(found) < len(place_of):
+            missing = [question for question in place_of if question not in found]
             for question in missing:
                 if question in self._remembered:
                     found[question] = self._remembered[question]
             missing = [question for question in missing if question not in found][:ASKED_AT_ONCE]
-            found |= await self._ask_some(missing, places)
-        for question, path in places.items():
-            _refuse_too_large(found[question], path)
+            found |= await self._ask_some(missing, place_of)
+        for question, place in place_of.items():
+            _refuse_too_large(found[question], place)
         return [_named(found[question].spec, spec) for question, spec in zip(questions, specs, strict=True)]
 
-    async def _ask_some(self, questions: Sequence[bytes], places: Mapping[bytes, str]) -> dict[bytes, Prepared]:
+    async def _ask_some(self, questions: Sequence[bytes], place_of: Mapping[bytes, Place]) -> dict[bytes, Prepared]:
         """What the desk says to the first of `questions`; it takes as many as it can answer in a moment."""
         if not questions:
             return {}
@@ -76,11 +79,11 @@ class Intake:
             asked = b"[" + b",".join(questions) + b"]"
             replies = answers.decode_replies(await self._desk.ask(answers.prepare_some, asked))
         except NoAnswer:  # one of them holds the desk up: ask the first by itself
-            path = places[questions[0]]
-            return {questions[0]: self._remember(questions[0], await self._ask(answers.prepare, questions[0], path))}
+            first = questions[0]
+            return {first: self._remember(first, await self._ask(answers.prepare, first, place_of[first]))}
         answered = list(zip(questions, replies, strict=False))
         refused = [
-            FieldError(_under(places[question], error.path), error.message)
+            FieldError(place_of[question](error.path), error.message)
             for question, reply in answered
             if isinstance(reply, answers.Refusal)
             for error in reply.errors
@@ -95,7 +98,7 @@ class Intake:
         Raises:
             Impossible: `invalid_spec`, with paths that begin at ``$.molecule``.
         """
-        return answers.decode_parsed(await self._ask(answers.parse, _encode(molecule), "$.molecule"))
+        return answers.decode_parsed(await self._ask(answers.parse, _encode(molecule), here))
 
     async def feasible(self, spec: Spec) -> Prepared:
         """`prepare`, and refuse what is too large.
@@ -104,15 +107,15 @@ class Intake:
             Impossible: `invalid_spec`, or `too_large` with the limit, the value and a suggestion.
         """
         prepared = await self.prepare(spec)
-        _refuse_too_large(prepared, "$")
+        _refuse_too_large(prepared, here)
         return prepared
 
-    def _refuse_probe(self, spec: Spec, path: str) -> None:
+    def _refuse_probe(self, spec: Spec, place: Place) -> None:
         if isinstance(spec.method, Probe) and not self._enable_probe:
             raise Impossible(
                 "invalid_spec",
                 "method probe is served only by a server started with --enable-probe",
-                errors=[FieldError(f"{path}.method.name", "probe is not enabled")],
+                errors=[FieldError(place("$.method.name"), "probe is not enabled")],
             )
 
     def _remember(self, question: bytes, reply: bytes) -> Prepared:
@@ -121,17 +124,17 @@ class Intake:
             self._remembered.popitem(last=False)
         return prepared
 
-    async def _ask(self, answer: Callable[[bytes], bytes], question: bytes, path: str) -> bytes:
+    async def _ask(self, answer: Callable[[bytes], bytes], question: bytes, place: Place) -> bytes:
         try:
             reply = answers.decode_reply(await self._desk.ask(answer, question))
         except NoAnswer:
             raise Impossible(
                 "invalid_spec",
                 "the input could not be checked: it takes too long, or brings the checking process down",
-                errors=[FieldError(path, "could not be checked")],
+                errors=[FieldError(place("$"), "could not be checked")],
             ) from None
         if isinstance(reply, answers.Refusal):
-            raise _impossible([FieldError(_under(path, error.path), error.message) for error in reply.errors])
+            raise _impossible([FieldError(place(error.path), error.message) for error in reply.errors])
         return bytes(reply.value)
 
 
@@ -144,9 +147,14 @@ def _named(canonical: Spec, posted: Spec) -> Spec:
     return replace(canonical, name=posted.name, tags=posted.tags, priority=posted.priority, fresh=posted.fresh)
 
 
-def _under(place: str, path: str) -> str:
-    """A path of a spec as a path of the body; what the desk says of a molecule begins at its own place already."""
-    return path if path.startswith(place) else place + path.removeprefix("$")
+def here(path: str) -> str:
+    """The place of a spec that is the whole body."""
+    return path
+
+
+def under(prefix: str) -> Place:
+    """The place of a spec inside a body."""
+    return lambda path: prefix + path.removeprefix("$")
 
 
 def _impossible(errors: Sequence[FieldError]) -> Impossible:
@@ -155,13 +163,13 @@ def _impossible(errors: Sequence[FieldError]) -> Impossible:
     return Impossible("invalid_spec", shown + more, errors=errors)
 
 
-def _refuse_too_large(prepared: Prepared, path: str) -> None:
+def _refuse_too_large(prepared: Prepared, place: Place) -> None:
     estimate = prepared.estimate
     if not estimate.feasible:
         reason = estimate.reason or "the experiment is too large for this server"
         raise Impossible(
             "too_large",
-            reason if path == "$" else f"{path}: {reason}",
-            errors=() if path == "$" else [FieldError(path, reason)],
+            reason if place is here else f"{place('$')}: {reason}",
+            errors=() if place is here else [FieldError(place("$"), reason)],
             estimate=msgspec.to_builtins(estimate),
         )

@@ -22,7 +22,7 @@ from kanad_server.errors import Conflict, Unavailable, no_experiment
 from kanad_server.hub import Hub
 from kanad_server.lifecycle import Change
 from kanad_server.store import Answer, Campaign, Commit, Store
-from kanad_server.wire import Experiment, Progress
+from kanad_server.wire import Experiment, Percentage, Progress
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ class Journal:
         self._pending: list[_Entry] = []
         self._pending_events = 0
         self._in_flight = 0
+        self._entered = self._left = 0  # entries that came, and that are committed or refused
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
         self.failure: Unavailable | None = None
@@ -235,10 +236,16 @@ class Journal:
         """`stored` with its live progress, where it is active."""
         return self._committed.get(stored.id, stored)
 
+    def live_progress(self, experiment_id: str) -> Percentage | None:
+        """The committed progress of an active experiment."""
+        experiment = self._committed.get(experiment_id)
+        return None if experiment is None else experiment.progress
+
     async def settle(self) -> None:
         """Wait until everything proposed so far is committed and published."""
+        entered = self._entered
         async with self._settled:
-            await self._settled.wait_for(lambda: not self._pending and not self._in_flight)
+            await self._settled.wait_for(lambda: self._left >= entered)
 
     @property
     def has_room(self) -> bool:
@@ -278,6 +285,7 @@ class Journal:
         self.commits += 1
         self._publish(batch)
         self._in_flight = 0
+        self._left += len(batch)
         async with self._settled:
             self._settled.notify_all()
 
@@ -307,6 +315,7 @@ class Journal:
             if entry.acceptance is not None:
                 del self._heads[entry.experiment.id]
         self._pending[:0] = kept
+        self._left += len(batch) - len(kept)
         self._pending_events += sum(len(entry.events) for entry in kept)
         self._in_flight = 0
         self._wake.set()
@@ -335,6 +344,7 @@ class Journal:
 
     def _enqueue(self, entry: _Entry) -> None:
         self._pending.append(entry)
+        self._entered += 1
         self._pending_events += len(entry.events)
         self._wake.set()
 

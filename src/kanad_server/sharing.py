@@ -8,7 +8,7 @@ Every method here runs without an await: between finding a work and joining it n
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -160,6 +160,12 @@ class Sharing:
         who = identity(experiment)
         if who is not None:
             self._recent.pop(who, None)
+
+    def forget_all(self, experiment_ids: Collection[str]) -> None:
+        """Deleted experiments answer no more."""
+        gone = set(experiment_ids)
+        for who in [who for who, answer in self._recent.items() if answer.experiment_id in gone]:
+            del self._recent[who]
 
     # What members are told
 

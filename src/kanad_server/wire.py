@@ -102,6 +102,84 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Experiment]
 
 
+class Grid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every combination of these; a list that is left out leaves the field to the template."""
+
+    molecules: tuple[dict[str, Any], ...] = ()
+    methods: tuple[dict[str, Any], ...] = ()
+    bases: tuple[str, ...] = ()
+
+
+class CampaignPost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A template and what varies: a grid, or patches (RFC 7396), each of which makes an experiment of the template."""
+
+    name: Annotated[str, Meta(max_length=200)] = ""
+    tags: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=20)] = ()
+    template: dict[str, Any] = {}
+    grid: Grid | None = None
+    experiments: tuple[dict[str, Any], ...] = ()
+
+
+class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign and how it stands: `counts` by status; `percent` over all members, the ended ones being done."""
+
+    id: str
+    name: str
+    tags: tuple[str, ...]
+    owner: str
+    size: int
+    created_at: str
+    status: Literal["active", "ended"]
+    percent: float
+    counts: dict[str, int]
+
+
+class CampaignPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of campaigns, the newest first; pass ``next_cursor`` back as ``cursor`` for the next one."""
+
+    items: list[CampaignView]
+    next_cursor: str | None = None
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment of a campaign as a row of its table; `wall_s` from its start to its end."""
+
+    index: int
+    experiment_id: str
+    name: str
+    molecule: str
+    method: str
+    basis: str
+    task: str
+    status: StatusName
+    percent: float
+    energy_hartree: float | None = None
+    wall_s: float | None = None
+    error_code: str | None = None
+    reused_from: str | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The table of a campaign, in the order in which it was posted."""
+
+    items: list[Member]
+
+
+class CampaignProgress(msgspec.Struct, frozen=True, kw_only=True, tag="campaign"):
+    """On a campaign's stream: how it stands."""
+
+    time: str
+    campaign: CampaignView
+
+
+class MemberProgress(msgspec.Struct, frozen=True, kw_only=True, tag="member"):
+    """On a campaign's stream: a member that has changed."""
+
+    time: str
+    campaign_id: str
+    member: Member
+
+
 class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of experiments; pass ``next_cursor`` back as ``cursor`` for the next one."""
 
@@ -243,6 +321,10 @@ __all__ = [
     "Artifact",
     "ArtifactPage",
     "Batch",
+    "CampaignPage",
+    "CampaignPost",
+    "CampaignProgress",
+    "CampaignView",
     "Convergence",
     "Error",
     "Estimate",
@@ -252,9 +334,12 @@ __all__ = [
     "ExperimentPage",
     "FieldError",
     "Geometry",
+    "Grid",
     "Health",
     "LibraryMolecule",
     "Log",
+    "Member",
+    "MemberProgress",
     "MethodDescription",
     "MethodPage",
     "Molecule",
@@ -272,6 +357,7 @@ __all__ = [
     "State",
     "Status",
     "StatusName",
+    "Summary",
     "System",
     "TaskDescription",
     "Ticket",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -63,6 +64,19 @@ def decode(body: bytes, kind: type[T]) -> T:
         if number is not None:
             raise _impossible(number) from None
         raise Malformed("malformed_json", f"the body is not JSON: {error}") from None
+
+
+def convert(value: object, kind: type[T], place: Callable[[str], str]) -> T:
+    """A part of a body that was decoded already, as a `kind`; `place` says where in the body its fields are.
+
+    Raises:
+        Impossible: it is not a `kind`; names the field, the rule and the value.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        found = _field_error(str(error), _encode(value))
+        raise _impossible(FieldError(place(found.path), found.message)) from None
 
 
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

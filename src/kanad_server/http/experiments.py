@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http.body import answer, decode, query_int, read_body
+from kanad_server.intake import under
 from kanad_server.journal import Key
 from kanad_server.people import Person
 from kanad_server.service import Service
@@ -62,7 +63,9 @@ async def submit_batch(request: Request) -> Response:
     specs = decode(body, Batch).experiments
     if key is None:
         service.dispatch.check_room(owner, len(specs))
-    prepared = await service.intake.feasible_all(specs, [f"$.experiments[{number}]" for number in range(len(specs))])
+    prepared = await service.intake.feasible_all(
+        specs, [under(f"$.experiments[{number}]") for number in range(len(specs))]
+    )
     experiments, is_new = await service.dispatch.submit(prepared, owner=owner, key=key)
     seen = [service.dispatch.seen(experiment) for experiment in experiments]
     return answer(Accepted(items=seen), 201 if is_new else 200)

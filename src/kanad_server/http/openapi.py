@@ -100,6 +100,39 @@ OPERATIONS: tuple[Operation, ...] = (
         responses={201: wire.Ticket}, refusals=(503,),
     ),
     Operation(
+        name="submit_campaign", method="POST", path="/api/v1/campaigns",
+        summary="Accept a campaign with all its experiments, or nothing", request=wire.CampaignPost,
+        responses={201: wire.CampaignView, 200: wire.CampaignView}, refusals=(409, 413, 415, 422, 429, 503),
+        headers=("Idempotency-Key",),
+    ),
+    Operation(
+        name="campaigns", method="GET", path="/api/v1/campaigns", summary="List campaigns, newest first",
+        responses={200: wire.CampaignPage}, refusals=(503,),
+        query={"cursor": _TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},
+    ),
+    Operation(
+        name="campaign", method="GET", path="/api/v1/campaigns/{id}", summary="One campaign",
+        responses={200: wire.CampaignView}, refusals=(404, 503),
+    ),
+    Operation(
+        name="delete_campaign", method="DELETE", path="/api/v1/campaigns/{id}",
+        summary="Forget a campaign that has ended, with its experiments", responses={204: None},
+        refusals=(404, 409, 503),
+    ),
+    Operation(
+        name="summary", method="GET", path="/api/v1/campaigns/{id}/summary",
+        summary="The table of a campaign; CSV for Accept: text/csv", responses={200: wire.Summary},
+        refusals=(404, 503),
+    ),
+    Operation(
+        name="summary_csv", method="GET", path="/api/v1/campaigns/{id}/summary.csv",
+        summary="The table of a campaign as CSV", responses={200: bytes}, refusals=(404, 503),
+    ),
+    Operation(
+        name="cancel_campaign", method="POST", path="/api/v1/campaigns/{id}/cancel",
+        summary="Ask for the end of every member", responses={202: wire.CampaignView}, refusals=(404, 503),
+    ),
+    Operation(
         name="estimate", method="POST", path="/api/v1/estimate", summary="What a spec would cost",
         request=wire.Spec, responses={200: wire.Estimate}, refusals=(413, 415, 422),
     ),

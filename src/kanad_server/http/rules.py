@@ -26,6 +26,7 @@ ANYBODY, VIEWER, USER, ADMIN = Rule(None), Rule("viewer"), Rule("user"), Rule("a
 STREAM = Rule("viewer", stream=True)
 
 _ONE = "/api/v1/experiments/{id}"
+_CAMPAIGN = "/api/v1/campaigns/{id}"
 RULES: Mapping[str, Rule] = {
     # Which experiments a person sees is decided by `Person.sees`; here is what a role may do with them.
     "POST /api/v1/experiments": USER,
@@ -40,6 +41,14 @@ RULES: Mapping[str, Rule] = {
     f"POST {_ONE}/cancel": USER,
     f"POST {_ONE}/retry": USER,
     f"WS {_ONE}/stream": STREAM,
+    "POST /api/v1/campaigns": USER,
+    "GET /api/v1/campaigns": VIEWER,
+    f"GET {_CAMPAIGN}": VIEWER,
+    f"DELETE {_CAMPAIGN}": USER,
+    f"GET {_CAMPAIGN}/summary": VIEWER,
+    f"GET {_CAMPAIGN}/summary.csv": VIEWER,
+    f"POST {_CAMPAIGN}/cancel": USER,
+    f"WS {_CAMPAIGN}/stream": STREAM,
     "POST /api/v1/tickets": VIEWER,
     "POST /api/v1/estimate": VIEWER,
     "POST /api/v1/molecules/parse": VIEWER,

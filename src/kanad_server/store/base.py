@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from kanad_server.store.tokens import TokenRow
-from kanad_server.wire import Experiment, StatusName
+from kanad_server.wire import Experiment, Member, StatusName
 
 SortKey: TypeAlias = Literal[
     "created_at", "-created_at", "finished_at", "-finished_at", "energy_hartree", "-energy_hartree",
@@ -102,6 +102,24 @@ class Store(Protocol):
 
     async def delete(self, experiment_id: str) -> None:
         """Forget an experiment with its events and result."""
+
+    async def campaign(self, campaign_id: str) -> Campaign | None:
+        """A campaign as it was posted."""
+
+    async def campaigns(self, owner: str | None, limit: int, cursor: str | None) -> tuple[list[Campaign], str | None]:
+        """One page of campaigns, the newest first, and the cursor of the next one."""
+
+    async def member_counts(self, campaign_ids: Sequence[str]) -> list[dict[str, int]]:
+        """For each campaign: how many of its experiments are in each status."""
+
+    async def members(self, campaign_id: str) -> list[Member]:
+        """The table of a campaign, in the order in which it was posted."""
+
+    async def member_ids(self, campaign_id: str, *, active: bool = False) -> list[str]:
+        """The experiments of a campaign, or those that have not ended."""
+
+    async def delete_campaign(self, campaign_id: str) -> None:
+        """Forget a campaign with its experiments."""
 
     async def counts(self) -> dict[str, int]:
         """How many experiments there are in each status."""

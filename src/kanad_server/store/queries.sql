@@ -4,6 +4,34 @@
 INSERT INTO campaigns (id, owner, name, tags, size, created_at)
 VALUES (:id, :owner, :name, :tags, :size, :created_at);
 
+-- name: get_campaign
+SELECT * FROM campaigns WHERE id = ?;
+
+-- name: page_of_campaigns
+SELECT * FROM campaigns
+WHERE (:owner IS NULL OR owner = :owner) AND number < :before
+ORDER BY number DESC LIMIT :limit;
+
+-- name: count_members
+SELECT status, count(*) FROM experiments WHERE campaign = ? GROUP BY status;
+
+-- name: active_members
+SELECT id FROM experiments WHERE campaign = ? AND status IN ('queued', 'running');
+
+-- name: all_members
+SELECT id FROM experiments WHERE campaign = ?;
+
+-- name: table_of_members
+SELECT id, name, method, status, progress, energy_hartree, started_at, finished_at, reused_from,
+       json_extract(error, '$.code') AS error_code,
+       json_extract(spec, '$.basis') AS basis,
+       json_extract(spec, '$.task.name') AS task,
+       json_extract(spec, '$.molecule') AS molecule
+FROM experiments WHERE campaign = ? ORDER BY number;
+
+-- name: delete_campaign
+DELETE FROM campaigns WHERE id = ?;
+
 -- name: insert_experiment
 INSERT INTO experiments (id, name, tags, priority, status, method, spec, spec_hash, attempt, losses,
                          cancel_requested, progress, energy_hartree, error, created_at, started_at,

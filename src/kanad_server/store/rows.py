@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from typing import Any
 
 import msgspec
 
+from kanad_server import clock
 from kanad_server.store.base import Campaign
-from kanad_server.wire import Error, Experiment, Percentage
-from kanad_solvers.spec import Spec
+from kanad_server.wire import Error, Experiment, Member, Percentage
+from kanad_solvers.spec import Molecule, Spec
 
 _spec = msgspec.json.Decoder(Spec)
 _progress = msgspec.json.Decoder(Percentage)
+_molecule = msgspec.json.Decoder(Molecule)
 _error = msgspec.json.Decoder(Error)
 _tags = msgspec.json.Decoder(tuple[str, ...])
 _encode = msgspec.json.Encoder().encode
@@ -93,6 +96,38 @@ def campaign_of(row: sqlite3.Row) -> Campaign:
         size=row["size"],
         created_at=row["created_at"],
     )
+
+
+def member_of(row: sqlite3.Row, index: int) -> Member:
+    """The row of a campaign's table."""
+    return Member(
+        index=index,
+        experiment_id=row["id"],
+        name=row["name"],
+        molecule=_molecule_name(_molecule.decode(row["molecule"])),
+        method=row["method"],
+        basis=row["basis"],
+        task=row["task"],
+        status=row["status"],
+        percent=_progress.decode(row["progress"]).percent,
+        energy_hartree=row["energy_hartree"],
+        wall_s=clock.seconds_between(row["started_at"], row["finished_at"]),
+        error_code=row["error_code"],
+        reused_from=row["reused_from"],
+    )
+
+
+def _molecule_name(molecule: Molecule) -> str:
+    """What a person calls it: the library's name, the SMILES, or the sum formula."""
+    if molecule.library or molecule.smiles:
+        return molecule.library or molecule.smiles or ""
+    symbols = [atom.symbol for atom in molecule.atoms or ()]
+    if molecule.xyz:
+        symbols = [words[0] for line in molecule.xyz.splitlines() if len(words := line.split()) == 4]
+    counts = Counter(symbol.capitalize() for symbol in symbols)
+    first = [symbol for symbol in ("C", "H") if "C" in counts and symbol in counts]
+    ordered = first + sorted(set(counts) - set(first))  # Hill's order
+    return "".join(symbol + (str(counts[symbol]) if counts[symbol] > 1 else "") for symbol in ordered)
 
 
 def method_name(spec: Spec) -> str:

@@ -14,15 +14,18 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 
 from kanad_server.errors import StartRefused, Unavailable
-from kanad_server.store.base import Answer, Commit, Filter
-from kanad_server.store.listing import read_page
-from kanad_server.store.rows import campaign_row, from_row, to_changed_columns, to_row
+from kanad_server.store.base import Answer, Campaign, Commit, Filter
+from kanad_server.store.listing import decode_cursor, encode_cursor, read_page
+from kanad_server.store.rows import campaign_of, campaign_row, from_row, member_of, to_changed_columns, to_row
 from kanad_server.store.tokens import TokenRow, token_of
-from kanad_server.wire import Experiment
+from kanad_server.wire import Experiment, Member
 
 T = TypeVar("T")
 U = TypeVar("U")
 
+CAMPAIGNS = "campaigns"
+"""The order for which cursors of campaigns are made."""
+MAX_NUMBER = 2**63 - 1
 BUSY_TIMEOUT_MS = 2_000
 """How long a statement waits for an outside process that holds the database."""
 
@@ -140,6 +143,49 @@ class SqliteStore:
         """Forget an experiment with its events and result."""
         await self._write(self._forget, experiment_id, durable=True)
 
+    async def campaign(self, campaign_id: str) -> Campaign | None:
+        """A campaign as it was posted."""
+        rows = await self._select(self._sql["get_campaign"], (campaign_id,))
+        return campaign_of(rows[0]) if rows else None
+
+    async def campaigns(self, owner: str | None, limit: int, cursor: str | None) -> tuple[list[Campaign], str | None]:
+        """One page of campaigns, the newest first, and the cursor of the next one."""
+        before = MAX_NUMBER if cursor is None else decode_cursor(cursor, CAMPAIGNS)[1]
+        wanted = {"owner": owner, "before": before, "limit": limit + 1}
+        rows = await self._select(self._sql["page_of_campaigns"], wanted)
+        page = rows[:limit]
+        more = len(rows) > limit
+        return [campaign_of(row) for row in page], encode_cursor(CAMPAIGNS, 0, page[-1]["number"]) if more else None
+
+    async def member_counts(self, campaign_ids: Sequence[str]) -> list[dict[str, int]]:
+        """For each campaign: how many of its experiments are in each status."""
+
+        def count(connection: sqlite3.Connection, ids: Sequence[str]) -> list[dict[str, int]]:
+            return [
+                {row[0]: row[1] for row in connection.execute(self._sql["count_members"], (campaign_id,))}
+                for campaign_id in ids
+            ]
+
+        return await self._read(count, campaign_ids)
+
+    async def members(self, campaign_id: str) -> list[Member]:
+        """The table of a campaign, in the order in which it was posted."""
+
+        def table(connection: sqlite3.Connection, wanted: str) -> list[Member]:
+            rows = connection.execute(self._sql["table_of_members"], (wanted,)).fetchall()
+            return [member_of(row, index) for index, row in enumerate(rows)]
+
+        return await self._read(table, campaign_id)
+
+    async def member_ids(self, campaign_id: str, *, active: bool = False) -> list[str]:
+        """The experiments of a campaign, or those that have not ended."""
+        name = "active_members" if active else "all_members"
+        return [row[0] for row in await self._select(self._sql[name], (campaign_id,))]
+
+    async def delete_campaign(self, campaign_id: str) -> None:
+        """Forget a campaign with its experiments."""
+        await self._write(self._forget_campaign, campaign_id, durable=True)
+
     async def counts(self) -> dict[str, int]:
         """How many experiments there are in each status."""
         return {row[0]: row[1] for row in await self._select(self._sql["count_by_status"])}
@@ -208,6 +254,9 @@ class SqliteStore:
 
     def _forget(self, connection: sqlite3.Connection, experiment_id: str) -> None:
         connection.execute(self._sql["delete_experiment"], (experiment_id,))
+
+    def _forget_campaign(self, connection: sqlite3.Connection, campaign_id: str) -> None:
+        connection.execute(self._sql["delete_campaign"], (campaign_id,))
 
     def _set_synchronous(self, connection: sqlite3.Connection, full: bool) -> None:
         if full != self._synchronous_full:

@@ -1,0 +1,232 @@
+"""Campaigns: post, read, list, table, cancel, delete, and the stream of all their members."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+
+import msgspec
+from msgspec.structs import replace
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from kanad_server import campaigns, clock
+from kanad_server.errors import Conflict, Malformed, NotFound, Unavailable
+from kanad_server.http.body import answer, convert, decode, query_int, read_body
+from kanad_server.http.experiments import key_of, person_of, service_of
+from kanad_server.http.stream import DONE, NOT_FOUND, RESTARTING, SEND_S, TOO_SLOW
+from kanad_server.service import Service
+from kanad_server.store import Campaign
+from kanad_server.wire import TERMINAL as ENDED
+from kanad_server.wire import (
+    CampaignPage,
+    CampaignPost,
+    CampaignProgress,
+    CampaignView,
+    Member,
+    MemberProgress,
+    Spec,
+    Summary,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_PAGE = 200
+ROUND_S = 0.25
+"""A viewer of a campaign is told at most so often; what changed in between is told once."""
+_encode = msgspec.json.Encoder().encode
+
+
+async def submit(request: Request) -> Response:
+    """Accept a campaign with all its experiments, or nothing: 201; 200 for an Idempotency-Key used before."""
+    service, owner = service_of(request), person_of(request).name
+    body = await read_body(request, service.settings.max_body_bytes)
+    key = key_of(request, body)
+    post = decode(body, CampaignPost)
+    planned = campaigns.plan(post)
+    if key is None:
+        service.dispatch.check_room(owner, len(planned))
+    specs = [convert(member.spec, Spec, member.place) for member in planned]
+    prepared = await service.intake.feasible_all(specs, [member.place for member in planned])
+    new = Campaign(
+        id=clock.new_id(), owner=owner, name=post.name, tags=post.tags, size=len(planned), created_at=clock.now()
+    )
+    experiments, is_new = await service.dispatch.submit(prepared, owner=owner, key=key, campaign=new)
+    campaign_id = experiments[0].campaign
+    campaign = None if campaign_id is None else await service.store.campaign(campaign_id)
+    assert campaign is not None  # the key of this call stands for a campaign
+    headers = {"Location": f"/api/v1/campaigns/{campaign.id}"}
+    return answer((await _views(service, [campaign]))[0], 201 if is_new else 200, headers)
+
+
+async def list_(request: Request) -> Response:
+    """A page of campaigns, the newest first."""
+    service, person = service_of(request), person_of(request)
+    unknown = set(request.query_params) - {"limit", "cursor"}
+    if unknown:
+        raise Malformed("invalid_query", f"unknown parameter {sorted(unknown)[0][:80]!r}; known: ['cursor', 'limit']")
+    limit = query_int(request, "limit", 50, low=1, high=MAX_PAGE)
+    owner = None if person.role == "admin" else person.name
+    found, cursor = await service.store.campaigns(owner, limit, request.query_params.get("cursor"))
+    return answer(CampaignPage(items=await _views(service, found), next_cursor=cursor))
+
+
+async def read(request: Request) -> Response:
+    """One campaign."""
+    service = service_of(request)
+    return answer((await _views(service, [await campaign_of(request)]))[0])
+
+
+async def summary(request: Request) -> Response:
+    """The table of a campaign, as JSON or, for ``Accept: text/csv``, as CSV."""
+    members = await _members(service_of(request), (await campaign_of(request)).id)
+    if "text/csv" in request.headers.get("accept", ""):
+        return _csv(members)
+    return answer(Summary(items=members))
+
+
+async def summary_csv(request: Request) -> Response:
+    """The table of a campaign as CSV."""
+    campaign = await campaign_of(request)
+    response = _csv(await _members(service_of(request), campaign.id))
+    response.headers["Content-Disposition"] = f'attachment; filename="{campaign.id}.csv"'
+    return response
+
+
+async def cancel(request: Request) -> Response:
+    """Ask for the end of every member that has not ended: 202."""
+    service, campaign = service_of(request), await campaign_of(request)
+    await service.dispatch.cancel(*await service.store.member_ids(campaign.id, active=True))
+    return answer((await _views(service, [campaign]))[0], 202)
+
+
+async def delete(request: Request) -> Response:
+    """Forget a campaign that has ended, with its experiments: 204."""
+    service, campaign = service_of(request), await campaign_of(request)
+    ids = await service.store.member_ids(campaign.id)
+    active = await service.store.member_ids(campaign.id, active=True)
+    if active or any(service.journal.head(member) is not None for member in ids):
+        raise Conflict("still_active", f"{len(active)} experiments of the campaign have not ended; cancel it first")
+    await service.store.delete_campaign(campaign.id)
+    service.dispatch.forget_all(ids)
+    await asyncio.to_thread(_forget_files, service, ids)
+    return Response(status_code=204)
+
+
+async def stream(socket: WebSocket) -> None:
+    """Serve one viewer: the campaign and its members, then what changes, until all have ended."""
+    service: Service = socket.app.state.service
+    await socket.accept()
+    try:
+        campaign = await campaign_of(socket)
+    except NotFound as error:
+        await _close(socket, NOT_FOUND, error.message)
+        return
+    sending = asyncio.create_task(_send(socket, service, campaign), name="campaign-send")
+    listening = asyncio.create_task(_listen(socket), name="campaign-listen")
+    try:
+        await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (sending, listening):
+            task.cancel()
+        for outcome in await asyncio.gather(sending, listening, return_exceptions=True):
+            if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
+                log.error("viewer failed", exc_info=outcome, extra={"campaign_id": campaign.id})
+
+
+async def campaign_of(connection: HTTPConnection) -> Campaign:
+    """The campaign that the path names.
+
+    Raises:
+        NotFound: there is none for the person who asks; one of somebody else is answered alike.
+    """
+    service: Service = connection.app.state.service
+    campaign_id: str = connection.path_params["id"]
+    campaign, person = await service.store.campaign(campaign_id), person_of(connection)
+    if campaign is None or (person.role != "admin" and campaign.owner != person.name):
+        raise NotFound("not_found", f"there is no campaign {campaign_id[:100]!r}")
+    return campaign
+
+
+async def _send(socket: WebSocket, service: Service, campaign: Campaign) -> None:
+    told: dict[str, Member | CampaignView] = {}
+    looked_at = -1
+    try:
+        while not service.hub.is_closing:
+            if looked_at != service.journal.commits:
+                looked_at = service.journal.commits
+                news, is_over = await _news(service, campaign, told)
+                if news:
+                    async with asyncio.timeout(SEND_S):
+                        await socket.send_text(f"[{','.join(news)}]")
+                if is_over:
+                    await _close(socket, DONE, "every experiment of the campaign has ended")
+                    return
+            await asyncio.sleep(ROUND_S)
+        await _close(socket, RESTARTING, "the server goes down; come back when it is up")
+    except TimeoutError:
+        await _close(socket, TOO_SLOW, f"nothing was read for {SEND_S:g} s; come back for the present state")
+    except Unavailable as error:
+        await _close(socket, TOO_SLOW, error.message)
+
+
+async def _news(service: Service, campaign: Campaign, told: dict[str, Member | CampaignView]) -> tuple[list[str], bool]:
+    """What a viewer that knows `told` has to be told, encoded; and whether it was the last."""
+    now = clock.now()
+    members = await _members(service, campaign.id)
+    (view,) = await _views(service, [campaign])
+    news = []
+    if told.get("campaign") != view:
+        told["campaign"] = view
+        news.append(_encode(CampaignProgress(time=now, campaign=view)).decode())
+    for member in members:
+        if told.get(member.experiment_id) != member:
+            told[member.experiment_id] = member
+            news.append(_encode(MemberProgress(time=now, campaign_id=campaign.id, member=member)).decode())
+    return news, view.status == "ended" and all(member.status in ENDED for member in members)
+
+
+async def _members(service: Service, campaign_id: str) -> list[Member]:
+    """The table, with the progress of those that run."""
+    return [_live(service, member) for member in await service.store.members(campaign_id)]
+
+
+def _live(service: Service, member: Member) -> Member:
+    known = service.journal.live_progress(member.experiment_id)
+    if known is None or member.status != "running":
+        return member
+    return replace(member, percent=known.percent, energy_hartree=known.energy_hartree)
+
+
+async def _views(service: Service, found: list[Campaign]) -> list[CampaignView]:
+    counts = await service.store.member_counts([campaign.id for campaign in found])
+    running = service.dispatch.percents_of_running()
+    return [
+        campaigns.view(campaign, count, running.get(campaign.id, 0.0))
+        for campaign, count in zip(found, counts, strict=True)
+    ]
+
+
+def _csv(members: list[Member]) -> Response:
+    return Response(campaigns.table_csv(members), media_type="text/csv")
+
+
+def _forget_files(service: Service, ids: Iterable[str]) -> None:
+    for experiment_id in ids:
+        service.files.forget(experiment_id)
+
+
+async def _listen(socket: WebSocket) -> None:
+    """Read, so that pings are answered and a viewer that leaves is noticed; what it says means nothing here."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    if socket.application_state is WebSocketState.CONNECTED:
+        with suppress(RuntimeError):  # the viewer has gone
+            async with asyncio.timeout(SEND_S):
+                await socket.close(code, reason[:120])
