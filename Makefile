@@ -47,6 +47,8 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench/server.py
+	$(BIN)/python bench/listing.py
+	$(BIN)/python bench/line.py
 
 bench-solvers: $(VENV)/installed-dev
 	$(BIN)/python bench/solvers.py

@@ -209,6 +209,16 @@ async def test_a_sync_client_works_where_a_loop_runs(server: Server) -> None:
             client.run("none")
 
 
+async def test_batches_and_campaigns_come_back_as_runs_and_tables(server: Server) -> None:
+    async with Client(server.url) as client:
+        first, second = await client.submit_batch([probe(steps=1, name="a"), probe(steps=1, name="b")])
+        assert [(await first.ended()).name, (await second.ended()).name] == ["a", "b"]
+        posted = await client.submit_campaign({"template": probe(steps=2000), "experiments": [{"name": "x"}, {}]})
+        assert (await client.cancel_campaign(posted.id)).id == posted.id
+        assert [member.name for member in await client.summary(posted.id)] == ["x", ""]
+        assert (await client.campaign(posted.id)).size == 2
+
+
 def test_a_sync_client_has_every_name_of_the_async_one() -> None:
     from kanad_server.client import Run, SyncRun
 

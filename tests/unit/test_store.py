@@ -103,6 +103,8 @@ async def test_filters_narrow(tmp_path: Path) -> None:
         assert names == {"tag": ["n0", "n2"]}
         assert [e.name for e in (await store.page(Filter(q="N3")))[0]] == ["n3"]
         assert (await store.page(Filter(q="%")))[0] == []
+        (one,) = (await store.page(Filter(q="n3")))[0]
+        assert (await store.page(Filter(q=one.id)))[0] == [one]
         assert (await store.page(Filter(status="failed")))[0] == []
 
 

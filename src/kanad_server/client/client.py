@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -19,21 +19,27 @@ from kanad_server.client.local import private_server
 from kanad_server.client.run import Run
 from kanad_server.client.specs import Described, MoleculeLike
 from kanad_server.wire import (
+    Accepted,
     Artifact,
     ArtifactPage,
+    CampaignPost,
+    CampaignView,
     Estimate,
     Event,
     Experiment,
     ExperimentPage,
     LibraryMolecule,
+    Member,
     MethodPage,
     MoleculePage,
     ParsedMolecule,
     Result,
+    Summary,
     System,
 )
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+T = TypeVar("T")
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -139,6 +145,44 @@ class Client:
         if len(results) < len(outcomes):
             raise SomeFailed(outcomes)
         return results
+
+    # Many experiments
+
+    async def submit_batch(self, described: Iterable[Described]) -> list[Run]:
+        """Post up to 1000 specs, all or nothing.
+
+        Raises:
+            InvalidInput: the server refused them; `errors` names the fields of the bad ones (``$.experiments[3]...``).
+            Unreachable: nobody answers.
+        """
+        body = {"experiments": [specs.build(one) for one in described]}
+        return [Run(self, experiment) for experiment in (await self._post("/experiments/batch", body, Accepted)).items]
+
+    async def submit_campaign(self, campaign: CampaignPost | dict[str, Any]) -> CampaignView:
+        """Post a campaign: a template, and a grid or a list of patches.
+
+        Raises:
+            InvalidInput: the server refused it; `errors` names the fields of a bad member.
+            Unreachable: nobody answers.
+        """
+        return await self._post("/campaigns", campaign, CampaignView)
+
+    async def campaign(self, campaign_id: str) -> CampaignView:
+        """A campaign as it stands."""
+        return await self._ready.call("GET", f"/campaigns/{campaign_id}", CampaignView)
+
+    async def summary(self, campaign_id: str) -> list[Member]:
+        """The table of a campaign, in the order in which it was posted."""
+        return (await self._ready.call("GET", f"/campaigns/{campaign_id}/summary", Summary)).items
+
+    async def cancel_campaign(self, campaign_id: str) -> CampaignView:
+        """Ask for the end of every member of a campaign."""
+        return await self._ready.call("POST", f"/campaigns/{campaign_id}/cancel", CampaignView)
+
+    async def _post(self, path: str, body: object, kind: type[T]) -> T:
+        """Post with a key of its own, so that it is never accepted twice."""
+        headers = _JSON | {"Idempotency-Key": secrets.token_hex(16)}
+        return await self._ready.call("POST", path, kind, content=msgspec.json.encode(body), headers=headers)
 
     async def run(self, experiment_id: str) -> Run:
         """An experiment that is on the server already."""

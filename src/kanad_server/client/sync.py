@@ -18,10 +18,13 @@ from kanad_server.client.run import Run
 from kanad_server.client.specs import Described, MoleculeLike
 from kanad_server.wire import (
     Artifact,
+    CampaignPost,
+    CampaignView,
     Estimate,
     Event,
     Experiment,
     LibraryMolecule,
+    Member,
     MethodPage,
     ParsedMolecule,
     Result,
@@ -181,6 +184,26 @@ class SyncClient:
     ) -> list[Result]:
         """As `Client.map`; `progress` is called in another thread."""
         return self._loop.wait(self._client.map(described, concurrency=concurrency, progress=progress))
+
+    def submit_batch(self, described: Iterable[Described]) -> list[SyncRun]:
+        """As `Client.submit_batch`."""
+        return [SyncRun(self._loop, run) for run in self._loop.wait(self._client.submit_batch(described))]
+
+    def submit_campaign(self, campaign: CampaignPost | dict[str, Any]) -> CampaignView:
+        """As `Client.submit_campaign`."""
+        return self._loop.wait(self._client.submit_campaign(campaign))
+
+    def campaign(self, campaign_id: str) -> CampaignView:
+        """As `Client.campaign`."""
+        return self._loop.wait(self._client.campaign(campaign_id))
+
+    def summary(self, campaign_id: str) -> list[Member]:
+        """As `Client.summary`."""
+        return self._loop.wait(self._client.summary(campaign_id))
+
+    def cancel_campaign(self, campaign_id: str) -> CampaignView:
+        """As `Client.cancel_campaign`."""
+        return self._loop.wait(self._client.cancel_campaign(campaign_id))
 
     def run(self, experiment_id: str) -> SyncRun:
         """As `Client.run`."""

@@ -17,6 +17,7 @@ from kanad_server.errors import Malformed
 from kanad_server.store.base import Filter
 
 GATHERED = 2_000
+ID_LENGTH = 36
 SHORTEST_INDEXED = 3
 """Characters of the shortest text that the index of names knows."""
 
@@ -142,5 +143,7 @@ def _search(text: str) -> _Condition:
     """Part of a name in any case, or a whole id."""
     quoted = '"' + text.replace('"', '""') + '"'
     is_indexed = len(text) >= SHORTEST_INDEXED and "\0" not in text
-    finds = f"{_NAMED} UNION ALL SELECT number FROM experiments WHERE id = ?" if is_indexed else None  # noqa: S608
+    if len(text) != ID_LENGTH:  # without the id, rows that do not fit are passed over in the index alone
+        return _Condition("instr(lower(e.name), lower(?))", [text], _NAMED if is_indexed else None, [quoted])
+    finds = f"{_NAMED} UNION SELECT number FROM experiments WHERE id = ?" if is_indexed else None  # noqa: S608
     return _Condition("(instr(lower(e.name), lower(?)) OR e.id = ?)", [text, text], finds, [quoted, text])
