@@ -63,3 +63,54 @@ def test_nobody_there_is_said_in_one_line() -> None:
     done = kanad("ls", url=NOWHERE)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_several_sources_run_at_once_and_are_told_apart(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "helium.toml").write_text(
+        'name = "helium"\nbasis = "cc-pvdz"\n[molecule]\natoms = [{symbol = "He", position_angstrom = [0.0, 0.0, 0.0]}]\n'
+        '[method]\nname = "fci"\n'
+    )
+    done = kanad(
+        "run", "H2", str(tmp_path / "helium.toml"), "--json", "--output", str(tmp_path / "out"), url=server.url
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert abs(first["result"]["energy_hartree"] + 1.11668439) < 1e-7  # RHF, PySCF 2.14.0
+    assert abs(second["result"]["energy_hartree"] + 2.88759483) < 1e-7  # full CI of He/cc-pVDZ, PySCF 2.14.0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_show_export_retry_estimate_and_methods(server: Server, tmp_path: Path) -> None:
+    submitted = kanad("run", "LiH", "-m", "casci", "--active-space", "2,2", "--no-wait", url=server.url)
+    ident = submitted.stdout.strip()
+    assert server.ended(ident)["status"] == "completed"
+    shown = kanad("show", ident, "--json", url=server.url)
+    assert json.loads(shown.stdout)["experiment"]["spec"]["active_space"]["orbitals"] == 2
+    assert "casci/sto-3g, energy" in kanad("show", ident, url=server.url).stdout
+    listed = kanad("export", ident, url=server.url).stdout.split()
+    assert "fcidump" in listed
+    kanad("export", ident, "fcidump", "--to", str(tmp_path), url=server.url)
+    assert "NORB=" in (tmp_path / "fcidump").read_text().replace(" ", "")
+    assert kanad("retry", ident, url=server.url).returncode == 1
+    assert kanad("estimate", "N2", "-m", "fci", "-b", "cc-pvtz", url=server.url).returncode == 1
+    price = json.loads(kanad("estimate", "H2", "--json", url=server.url).stdout)
+    assert price["basis_functions"] == 2
+    assert "samples_per_batch" in kanad("methods", "sqd", url=server.url).stdout
+    events = kanad("watch", ident, "--json", url=server.url).stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in events] == list(range(1, len(events) + 1))
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(server: Server) -> None:
+    done = kanad("run", "nowhere.xyz", url=server.url)
+    assert done.returncode == 2
+    assert "No such file" in done.stderr
+
+
+def test_a_chart_fills_its_width_and_labels_its_ends() -> None:
+    from kanad_server.cli.chart import chart
+
+    lines = chart([-1.0, -2.0, -2.5, -2.75], width=10, height=4)
+    assert lines[0].startswith("-1.000000 ┤⡇") or lines[0].startswith("-1.000000 ┤")
+    assert lines[-1].startswith("-2.750000 ┤")
+    assert {len(line.split("┤")[1]) for line in lines} <= set(range(11))
+    assert len(chart([1.0] * 5_000, width=10, height=2)) == 2

@@ -1,4 +1,4 @@
-"""The command line: ``kanad serve | run | ls | watch | cancel | load | token``."""
+"""The command line; `kanad --help` lists the commands."""
 
 from kanad_server.cli import load as _load  # its command registers itself
 from kanad_server.cli.main import main

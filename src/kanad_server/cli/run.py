@@ -1,185 +1,207 @@
-"""What ``kanad run`` and its like do with a server: watch an experiment and show its result."""
+"""``kanad run``: submit, watch, show; and what it shares with ``kanad watch``."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+import typer
+from rich.live import Live
 
-from kanad_server.client import Client, Run, Unreachable
+from kanad_server.cli import options, show, words
+from kanad_server.client import Client, ClientError, Run, Unreachable
 from kanad_server.client.local import private_server
-from kanad_server.wire import Convergence, Event, Experiment, Log, Result, Stage, Status
+from kanad_server.wire import Result
 
-_out = Console()
-_err = Console(stderr=True)
-
-
-async def run_and_watch(spec: dict[str, Any], url: str, *, as_json: bool, output: Path | None) -> bool:
-    """Submit `spec`, show its progress and its result; says whether it completed."""
-    async with _some_server(url) as found, Client(found) as client:
-        run = await client.submit(spec)
-        return await _watch(client, run, as_json=as_json, output=output)
+INTERRUPTED = 130
 
 
-async def watch_existing(experiment_id: str, url: str, *, as_json: bool) -> bool:
-    """Show an experiment from its first event on."""
-    async with Client(url) as client:
-        return await _watch(client, await client.run(experiment_id), as_json=as_json, output=None)
+def run(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="A file (.xyz .pdb .sdf .mol, QCSchema .json, a spec as .json or .toml), a library name, or SMILES.",
+        ),
+    ],
+    method: options.Method = None,
+    basis: options.Basis = None,
+    task: options.Task = None,
+    charge: options.Charge = None,
+    multiplicity: options.Multiplicity = None,
+    option: options.MethodOption = None,
+    task_option: options.TaskOption = None,
+    n_states: Annotated[
+        int | None, typer.Option(help="States: of the task excited_states, else of the method.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the method.")] = None,
+    gradient: Annotated[bool, typer.Option("--gradient", help="The nuclear gradient too (task energy).")] = False,
+    active_space: options.ActiveSpace = None,
+    solvent: Annotated[str | None, typer.Option(help="MODEL[:NAME], such as cpcm:ethanol [no solvent].")] = None,
+    cartesian: Annotated[bool, typer.Option("--cartesian", help="Cartesian d and f functions.")] = False,
+    wall_s: Annotated[float | None, typer.Option(help="End an attempt after so many seconds [3600].")] = None,
+    memory_mb: Annotated[int | None, typer.Option(help="Memory that an attempt may use [4096].")] = None,
+    priority: Annotated[int | None, typer.Option(help="-100 to 100; higher ones go first [0].")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the experiment [the file's name].")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run anew where an identical one exists.")] = False,
+    url: options.Url = options.DEFAULT_URL,
+    token: options.Token = None,
+    as_json: options.AsJson = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write the result as JSON here (a folder, for several sources).")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit, print the ids, and leave.")] = False,
+) -> None:
+    """Run experiments and watch them. Without a server at --url, a private one is started for the run.
+
+    Exit codes: 0 all completed; 1 one failed, was cancelled or refused, or no server; 2 not understood; 130 Ctrl-C.
+    """
+    chosen = [*(option or []), *([] if seed is None else [f"seed={seed}"])]
+    wanted = [*(task_option or []), *(["gradient=true"] if gradient else [])]
+    if n_states is not None:
+        (wanted if task == "excited_states" else chosen).append(f"n_states={n_states}")
+    limits = {key: value for key, value in (("wall_s", wall_s), ("memory_mb", memory_mb)) if value is not None}
+    specs = [
+        words.spec_of(
+            source, method=method, basis=basis, task=task, charge=charge, multiplicity=multiplicity, options=chosen,
+            task_options=wanted, active_space=active_space, solvent=words.solvent(solvent), tags=tag,
+            cartesian=cartesian or None, limits=limits or None, priority=priority, fresh=fresh or None, name=name,
+        )
+        for source in sources
+    ]  # fmt: skip
+    titles = [spec.get("name") or Path(source).name[:40] for source, spec in zip(sources, specs, strict=True)]
+    code = asyncio.run(_run(specs, titles, url, token, as_json=as_json, output=output, no_wait=no_wait))
+    raise typer.Exit(code)
 
 
-async def cancel_existing(experiment_id: str, url: str) -> str:
-    """End an experiment; returns its status then."""
-    async with Client(url) as client:
-        return (await client.cancel(experiment_id)).status
+async def _run(
+    specs: list[dict[str, Any]], titles: list[str], url: str, token: str | None, *, as_json: bool,
+    output: Path | None, no_wait: bool,
+) -> int:  # fmt: skip
+    async with _some_server(url, token, may_start=not no_wait) as (client, is_private):
+        runs = [await client.submit(spec) for spec in specs]
+        if no_wait:
+            for run in runs:
+                show.as_json(run.experiment) if as_json else print(run.id)
+            return 0
+        try:
+            await follow(runs, titles, quiet=as_json)
+        except asyncio.CancelledError:
+            await _interrupted(runs, is_private=is_private)
+            return INTERRUPTED
+        outcomes = [await _outcome(client, run) for run in runs]
+    _keep(output, titles, runs, outcomes)
+    return report(runs, outcomes, as_json=as_json)
 
 
-async def print_list(url: str, *, status: str | None, limit: int, as_json: bool) -> None:
-    """Show the newest experiments."""
-    filters: dict[str, Any] = {} if status is None else {"status": status}
-    items: list[Experiment] = []
-    async with Client(url) as client:
-        async for experiment in client.experiments(limit=min(limit, 200), **filters):
-            items.append(experiment)
-            if len(items) >= limit:
-                break
-    if as_json:
-        print(msgspec.json.encode(items).decode())
-        return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("id", no_wrap=True, min_width=36)  # whole: it is what the other commands take
-    for column in ("name", "method", "status", "energy / Eh", "created"):
-        table.add_column(column)
-    for item in items:
-        energy = "" if item.energy_hartree is None else f"{item.energy_hartree:.8f}"
-        method = str(item.spec.method.__struct_config__.tag)
-        table.add_row(item.id, item.name, method, item.status, energy, item.created_at)
-    _out.print(table)
+async def _outcome(client: Client, run: Run) -> Result | None:
+    await run.refresh()
+    return await client.result(run.id) if run.status == "completed" else None
 
 
-async def _watch(client: Client, run: Run, *, as_json: bool, output: Path | None) -> bool:
-    quiet = as_json or not sys.stdout.isatty()
-    with _bar(disable=quiet) as bar:
-        task = bar.add_task(run.experiment.name or run.id, total=100, stage="waiting", figures="")
-        async for event in run.events():
-            if not quiet:
-                _show(bar, task, event)
-            elif not as_json:
-                _say(event)
-    experiment = await run.refresh()
-    if experiment.status != "completed":
-        error = experiment.error
-        words = experiment.status if error is None else f"{experiment.status}: {error.code}: {error.message}"
-        _err.print(f"experiment {experiment.id} {words}", markup=False, highlight=False)
-        return False
-    result = await client.result(run.id)
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-    if as_json:
-        print(msgspec.json.encode(result).decode())
+def report(runs: list[Run], outcomes: list[Result | None], *, as_json: bool) -> int:
+    """Print what came of each run; one alone as its result, several as a line of JSON each. Returns the exit code."""
+    for run, outcome in zip(runs, outcomes, strict=True):
+        if as_json and len(runs) > 1:
+            error = run.experiment.error
+            show.as_json({"id": run.id, "status": run.status, "error": error, "result": outcome})
+        elif outcome is None:
+            show.failed(run.experiment)
+        elif as_json:
+            show.as_json(outcome)
+        else:
+            show.result(run.experiment, outcome)
+    return 0 if all(outcome is not None for outcome in outcomes) else 1
+
+
+async def follow(runs: list[Run], titles: list[str], *, quiet: bool) -> None:
+    """Show runs until all have ended: plain lines where piped, else a chart for one and bars for several."""
+    if quiet:
+        await asyncio.gather(*(run.ended() for run in runs))
+    elif not sys.stdout.isatty():
+        prefixes = [f"{title}: " if len(runs) > 1 else "" for title in titles]
+        await asyncio.gather(*(_say(run, prefix) for run, prefix in zip(runs, prefixes, strict=True)))
+    elif len(runs) == 1:
+        view = show.View(titles[0])
+        with Live(view, console=show.out, refresh_per_second=8):
+            async for event in runs[0].events():
+                view.take(event)
     else:
-        _print_result(experiment, result)
-    return True
+        bars = show.Bars()
+        with bars.progress:
+            await asyncio.gather(*(_bar(bars, run, title) for run, title in zip(runs, titles, strict=True)))
 
 
-def _bar(*, disable: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[stage]}", markup=False),
-        TextColumn("{task.fields[figures]}", markup=False),
-        TimeElapsedColumn(),
-        console=_out,
-        disable=disable,
-    )
+async def _say(run: Run, prefix: str) -> None:
+    async for event in run.events():
+        print(prefix + show.line_of(event), flush=True)
 
 
-def _show(bar: Progress, task: TaskID, event: Event) -> None:
-    match event:
-        case Status(status=status, progress=percent):
-            bar.update(task, completed=percent, stage=status)
-        case Stage(stage=stage, last_stage=last, message=message):
-            percent = 100 if stage == last else 100 * (stage + 1) / (last + 1)
-            bar.update(task, completed=percent, stage=f"{stage}/{last} {message}")
-            if event.energy_hartree is not None:
-                bar.update(task, figures=f"E = {event.energy_hartree:.8f} Eh")
-        case Convergence(series=series, iteration=iteration, energy_hartree=energy):
-            bar.update(task, figures=f"{series} {iteration}  E = {energy:.8f} Eh")
-        case Log(message=message):
-            bar.console.print(message, markup=False, highlight=False)
-        case _:
-            pass
+async def _bar(bars: show.Bars, run: Run, title: str) -> None:
+    bar = bars.add(title)
+    async for event in run.events():
+        bars.take(bar, event)
 
 
-def _say(event: Event) -> None:
-    """One plain line for each event, where the output is not a terminal."""
-    match event:
-        case Status(status=status, progress=percent):
-            print(f"status {status}, progress {percent:g}")
-        case Stage(stage=stage, last_stage=last, message=message, energy_hartree=energy):
-            print(f"stage {stage}/{last} {message}" + ("" if energy is None else f" {energy:.8f} Eh"))
-        case Convergence(series=series, iteration=iteration, energy_hartree=energy):
-            print(f"{series} {iteration} {energy:.8f} Eh")
-        case Log(level=level, message=message):
-            print(f"{level}: {message}")
-        case _:
-            pass
+async def _interrupted(runs: list[Run], *, is_private: bool) -> None:
+    """Ctrl-C: ask whether to cancel. A private server goes with the command, and so do its runs."""
+    if is_private:
+        return
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    if _wants_cancel():
+        for run in runs:
+            await run.cancel()
+        show.err.print("cancelled", highlight=False)
+    else:
+        for run in runs:
+            show.err.print(f"left running; kanad watch {run.id}", highlight=False, soft_wrap=True)
 
 
-def _print_result(experiment: Experiment, result: Result) -> None:
-    table = Table(title=experiment.name or None, box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("experiment", experiment.id)
-    table.add_row("energy", f"{result.energy_hartree:.8f} Eh")
-    table.add_row("converged", "yes" if result.converged else "no")
-    for name, value in result.components.items():
-        table.add_row(name.removesuffix("_hartree").replace("_", " "), f"{value:.8f} Eh")
-    for name, value in result.comparisons.items():
-        if f"{name}_hartree" not in result.components:
-            table.add_row(f"{name}, for comparison", f"{value:.8f} Eh")
-    if result.properties is not None and result.properties.dipole_debye is not None:
-        norm = sum(value**2 for value in result.properties.dipole_debye) ** 0.5
-        table.add_row("dipole", f"{norm:.4f} D")
-    if result.provenance is not None:
-        table.add_row("solver time", f"{result.provenance.wall_s:.3f} s")
-    _out.print(table)
-    if result.states:
-        states = Table("state", "energy / Eh", "excitation / eV", "f", "S^2", box=None, pad_edge=False)
-        for state in result.states:
-            states.add_row(
-                str(state.index),
-                f"{state.energy_hartree:.8f}",
-                *(
-                    "" if value is None else f"{value:.4f}"
-                    for value in (state.excitation_ev, state.oscillator_strength, state.s_squared)
-                ),
-            )
-        _out.print(states)
-    for warning in result.warnings:
-        _out.print(f"note: {warning}", markup=False, highlight=False)
+def _wants_cancel() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    show.err.print("\n[c]ancel, or [l]eave running? ", markup=False, highlight=False, end="")
+    try:
+        return input().strip().lower().startswith("c")
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
+def _keep(output: Path | None, titles: list[str], runs: list[Run], outcomes: list[Result | None]) -> None:
+    if output is None:
+        return
+    if len(runs) > 1:
+        output.mkdir(parents=True, exist_ok=True)
+    for run, title, outcome in zip(runs, titles, outcomes, strict=True):
+        if outcome is not None:
+            stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in title)
+            target = output if len(runs) == 1 else output / f"{stem}-{run.id[-6:]}.json"
+            target.write_bytes(msgspec.json.format(msgspec.json.encode(outcome)))
 
 
 @asynccontextmanager
-async def _some_server(url: str) -> AsyncIterator[str]:
-    """The server at `url`, or a private one with a store of its own that goes with it."""
-    async with Client(url) as client:
+async def _some_server(url: str, token: str | None, *, may_start: bool) -> AsyncIterator[tuple[Client, bool]]:
+    """A client of the server at `url`, or of a private one with a store of its own that goes with it."""
+    async with Client(url, token) as client:
         try:
             await client.system()
         except Unreachable:
-            found = None
+            if not may_start:
+                raise
+        except ClientError:
+            yield client, False  # it answers; what is asked next says what is wrong
+            return
         else:
-            found = url
-    if found is not None:
-        yield found
-        return
-    _err.print("no server is running; starting a private one for this run", highlight=False)
-    async with private_server(slots=1) as private:
-        yield private
+            yield client, False
+            return
+    show.err.print("no server is running; starting a private one for this run", highlight=False)
+    async with private_server(slots=1) as private, Client(private) as client:
+        yield client, True

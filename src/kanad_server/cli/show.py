@@ -1,0 +1,271 @@
+"""What commands print: plain lines where the output is piped, tables and a live view in a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from rich.console import Console, Group
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from kanad_server.cli.chart import chart
+from kanad_server.wire import (
+    Convergence,
+    Estimate,
+    Event,
+    Experiment,
+    Geometry,
+    Log,
+    MethodPage,
+    Point,
+    Result,
+    Stage,
+    State,
+    Status,
+)  # fmt: skip
+from kanad_solvers.spec import name_of
+
+out = Console()
+err = Console(stderr=True)
+CHART_WIDTH, CHART_HEIGHT = 64, 10
+MAX_POINTS = 10_000
+
+
+def as_json(value: object) -> None:
+    """Print a value as one line of JSON."""
+    print(msgspec.json.encode(value).decode())
+
+
+def line_of(event: Event) -> str:
+    """An event in one plain line."""
+    match event:
+        case Status(status=status, progress=percent):
+            return f"status {status}, progress {percent:g}"
+        case Stage(stage=stage, last_stage=last, message=message, energy_hartree=energy):
+            return f"stage {stage}/{last} {message}" + ("" if energy is None else f" {energy:.8f} Eh")
+        case Convergence(series=series, iteration=iteration, energy_hartree=energy):
+            return f"{series} {iteration} {energy:.8f} Eh"
+        case State(index=index, energy_hartree=energy):
+            return f"state {index} {energy:.8f} Eh"
+        case Geometry(step=step, energy_hartree=energy, max_gradient=gradient):
+            slope = "" if gradient is None else f", largest gradient {gradient:.2e} Eh/bohr"
+            return f"geometry {step} {energy:.8f} Eh{slope}"
+        case Point(index=index, value=value, energy_hartree=energy):
+            return f"point {index} {value:g} {energy:.8f} Eh"
+        case Log(level=level, message=message):
+            return f"{level}: {message}"
+
+
+class View:
+    """One experiment as it runs: state, stage, energy, and the chart of its series."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._percent = 0.0
+        self._words = "waiting"
+        self._series = ""
+        self._values: list[float] = []
+        self._notes: list[str] = []
+        self._since = time.monotonic()
+
+    def take(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case Status(status=status, progress=percent):
+                self._percent, self._words = percent, status
+            case Stage(stage=stage, last_stage=last, message=message):
+                self._percent = max(self._percent, 100 * (stage + 1) / (last + 1))
+                self._words = f"{stage}/{last} {message}"
+            case Convergence(series=series, energy_hartree=energy):
+                self._add(series, energy)
+            case Point(energy_hartree=energy):
+                self._add("points of the scan", energy)
+            case Geometry(energy_hartree=energy):
+                self._add("steps of the geometry", energy)
+            case Log(message=message):
+                self._notes = [*self._notes, message][-3:]
+            case State():
+                pass
+
+    def _add(self, series: str, energy: float) -> None:
+        if series != self._series:
+            self._series, self._values = series, []
+        self._values = [*self._values, energy][-MAX_POINTS:]
+
+    def __rich__(self) -> Group:
+        """The view as rich draws it."""
+        seconds = time.monotonic() - self._since
+        head = Table.grid(padding=(0, 1))
+        head.add_row(
+            Text(self._title, style="bold"), ProgressBar(100, self._percent, width=24), f"{self._percent:3.0f}%",
+            Text(self._words), f"{seconds:.0f} s",
+        )  # fmt: skip
+        parts: list[Any] = [head]
+        if self._values:
+            energy = f"{self._series} {len(self._values)}   E = {self._values[-1]:.8f} Eh"
+            parts.append(Text(energy))
+        if len(self._values) > 1:
+            width = max(20, min(CHART_WIDTH, out.width - 18))
+            parts.append(Text("\n".join(chart(self._values, width, CHART_HEIGHT)), style="cyan", no_wrap=True))
+        parts += [Text(note, style="dim") for note in self._notes]
+        return Group(*parts)
+
+
+class Bars:
+    """Several experiments as they run: a bar for each."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[words]}", markup=False),
+            TimeElapsedColumn(),
+            console=out,
+        )
+
+    def add(self, title: str) -> TaskID:
+        """A bar."""
+        return self.progress.add_task(title, total=100, words="waiting")
+
+    def take(self, bar: TaskID, event: Event) -> None:
+        """Show an event on its bar."""
+        match event:
+            case Status(status=status, progress=percent):
+                self.progress.update(bar, completed=percent, words=status)
+            case Stage(stage=stage, last_stage=last, message=message):
+                self.progress.update(bar, completed=100 * (stage + 1) / (last + 1), words=f"{stage}/{last} {message}")
+            case Convergence(series=series, iteration=iteration, energy_hartree=energy):
+                self.progress.update(bar, words=f"{series} {iteration}  E = {energy:.8f} Eh")
+            case _:
+                pass
+
+
+def failed(experiment: Experiment) -> None:
+    """Say how an experiment ended without a result."""
+    error = experiment.error
+    words = experiment.status if error is None else f"{experiment.status}: {error.code}: {error.message}"
+    err.print(f"experiment {experiment.id} {words}", markup=False, highlight=False)
+
+
+def experiments(items: list[Experiment]) -> None:
+    """A table of experiments."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", no_wrap=True, min_width=36)  # whole: it is what the other commands take
+    for column in ("name", "method", "status", "energy / Eh", "created"):
+        table.add_column(column)
+    for item in items:
+        energy = "" if item.energy_hartree is None else f"{item.energy_hartree:.8f}"
+        table.add_row(item.id, Text(item.name), name_of(item.spec.method), item.status, energy, item.created_at)
+    out.print(table)
+
+
+def experiment(item: Experiment) -> None:
+    """One experiment, without its result."""
+    table = _pairs()
+    table.add_row("experiment", item.id)
+    table.add_row("name", Text(item.name))
+    table.add_row("status", item.status)
+    table.add_row("method", f"{name_of(item.spec.method)}/{item.spec.basis}, {name_of(item.spec.task)}")
+    table.add_row("tags", Text(", ".join(item.tags)))
+    table.add_row("attempt", str(item.attempt))
+    table.add_row("progress", f"{item.progress.percent:g}%")
+    for name, at in (("created", item.created_at), ("started", item.started_at), ("finished", item.finished_at)):
+        if at is not None:
+            table.add_row(name, at)
+    if item.queue_position is not None:
+        table.add_row("place in line", str(item.queue_position))
+    if item.error is not None:
+        table.add_row("error", Text(f"{item.error.code}: {item.error.message}"))
+    out.print(table)
+
+
+def result(item: Experiment, found: Result) -> None:
+    """A result: energies, properties, states."""
+    table = _pairs(title=item.name or None)
+    table.add_row("experiment", item.id)
+    table.add_row("energy", f"{found.energy_hartree:.8f} Eh")
+    table.add_row("converged", "yes" if found.converged else "no")
+    for name, value in found.components.items():
+        table.add_row(name.removesuffix("_hartree").replace("_", " "), f"{value:.8f} Eh")
+    for name, value in found.comparisons.items():
+        if f"{name}_hartree" not in found.components:
+            table.add_row(f"{name}, for comparison", f"{value:.8f} Eh")
+    if found.properties is not None and found.properties.dipole_debye is not None:
+        norm = sum(value**2 for value in found.properties.dipole_debye) ** 0.5
+        table.add_row("dipole", f"{norm:.4f} D")
+    if found.provenance is not None:
+        table.add_row("solver time", f"{found.provenance.wall_s:.3f} s")
+    out.print(table)
+    if found.states:
+        states = Table("state", "energy / Eh", "excitation / eV", "f", "S^2", box=None, pad_edge=False)
+        for state in found.states:
+            numbers = (state.excitation_ev, state.oscillator_strength, state.s_squared)
+            cells = ("" if value is None else f"{value:.4f}" for value in numbers)
+            states.add_row(str(state.index), f"{state.energy_hartree:.8f}", *cells)
+        out.print(states)
+    if found.scan is not None:
+        curve = Table(found.scan.type, "energy / Eh", box=None, pad_edge=False)
+        for value, energy in zip(found.scan.values, found.scan.energies_hartree, strict=True):
+            curve.add_row(f"{value:g}", "" if energy is None else f"{energy:.8f}")
+        out.print(curve)
+    if found.frequencies is not None:
+        wavenumbers = Table("wavenumber / cm-1", box=None, pad_edge=False)
+        for value in found.frequencies.wavenumbers_cm:
+            wavenumbers.add_row(f"{value:.1f}")
+        out.print(wavenumbers)
+    for warning in found.warnings:
+        out.print(f"note: {warning}", markup=False, highlight=False)
+
+
+def estimate(found: Estimate) -> None:
+    """A price."""
+    table = _pairs()
+    table.add_row("feasible", "yes" if found.feasible else f"no: {found.reason}")
+    table.add_row("basis functions", str(found.basis_functions))
+    for name, value in (("determinants", found.determinants), ("qubits", found.qubits)):
+        if value is not None:
+            table.add_row(name, str(value))
+    table.add_row("memory", f"{found.memory_mb:.0f} MB")
+    table.add_row("time", f"{found.seconds[0]:.2g} to {found.seconds[1]:.2g} s")
+    if found.suggestion:
+        table.add_row("suggestion", found.suggestion)
+    out.print(table)
+
+
+def methods(page: MethodPage) -> None:
+    """Every method with its tasks."""
+    table = Table("method", "what it is", "tasks", box=None, pad_edge=False)
+    for method in page.methods:
+        table.add_row(Text(method.name), method.title, ", ".join(method.tasks))
+    out.print(table)
+
+
+def options(title: str, schema: dict[str, Any]) -> None:
+    """The options of a method or task, with defaults."""
+    out.print(title, markup=False, highlight=False)
+    table = Table("option", "values", "default", box=None, pad_edge=False)
+    for name, described in schema.get("properties", {}).items():
+        table.add_row(name, Text(_values(described)), Text(msgspec.json.encode(described.get("default")).decode()))
+    out.print(table)
+
+
+def _values(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(str(value) for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_values(inner) for inner in schema["anyOf"])
+    low, high = (schema.get(name, schema.get(f"exclusiveM{name[1:]}")) for name in ("minimum", "maximum"))
+    span = "" if low is None and high is None else f" from {low} to {high}"
+    return f"{schema.get('type', 'object')}{span}"
+
+
+def _pairs(title: str | None = None) -> Table:
+    table = Table(title=title, box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    return table

@@ -1,0 +1,73 @@
+"""From the words of a command to a spec."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from kanad_server.client import specs
+from kanad_server.client.inputs import read
+
+
+def spec_of(source: str, **words: Any) -> dict[str, Any]:
+    """The spec that a source (a file, SMILES or a library name) and the options of a command describe.
+
+    What a file says holds, except where an option says otherwise; the server checks the rest.
+
+    Raises:
+        typer.BadParameter: a file or a value cannot be read.
+    """
+    try:
+        described = read(Path(source)) if specs.is_file_name(source) else {"molecule": specs.molecule_of(source)}
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    method_options, task_options = assignments(words.pop("options")), assignments(words.pop("task_options"))
+    method, task = words.pop("method", None), words.pop("task", None)
+    spec = specs.build(
+        described,
+        charge=words.pop("charge", None),
+        multiplicity=words.pop("multiplicity", None),
+        active_space=_active_space(words.pop("active_space", None)),
+    )
+    for part, name, options in (("method", method, method_options), ("task", task, task_options)):
+        before = spec.get(part, {"name": "hf" if part == "method" else "energy"})
+        chosen = before if name is None or name == before["name"] else {"name": name}
+        spec[part] = chosen | options
+    return spec | {name: value for name, value in words.items() if value is not None}
+
+
+def assignments(texts: list[str] | None) -> dict[str, Any]:
+    """``name=value`` words; a value is JSON where it can be, else text."""
+    found: dict[str, Any] = {}
+    for text in texts or []:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"an option is name=value, got {text!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def solvent(text: str | None) -> dict[str, str] | None:
+    """``cpcm``, or ``cpcm:ethanol``."""
+    if text is None:
+        return None
+    model, separator, name = text.partition(":")
+    return {"model": model} | ({"name": name} if separator else {})
+
+
+def _active_space(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    if text == "frozen_core":
+        return {"frozen_core": True}
+    window = re.fullmatch(r"(\d+),(\d+)", text, re.ASCII)
+    if window:
+        return {"electrons": int(window[1]), "orbitals": int(window[2])}
+    return {"avas": [label.strip() for label in text.split(",")]}
