@@ -38,12 +38,12 @@ def spec_of(value: Mapping[str, Any]) -> dict[str, Any]:
         return {"molecule": _molecule(value, "$")}
     is_v1 = value.get("schema_name") == "qcschema_input"
     path = "$" if is_v1 else "$.specification"
-    asked = value if is_v1 else _object(value, "specification", "$")
+    asked = dict(value) if is_v1 else dict(_object(value, "specification", "$"))
     program = asked.get("program") or "kanad"
     if program != "kanad":
         raise InvalidSpec.at(f"{path}.program", f"must be kanad, or left out; got {str(program)[:40]!r}")
     model = _object(asked, "model", path)
-    keywords = dict(asked.get("keywords") or {})
+    keywords = _object({"keywords": {}} | asked, "keywords", path)
     molecule = _object(value, "molecule", "$")
     spec: dict[str, Any] = {
         "molecule": _molecule(molecule, "$.molecule"),
@@ -56,7 +56,7 @@ def spec_of(value: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(model["basis"], str):
             raise InvalidSpec.at(f"{path}.model.basis", "must be the name of a basis set; sets in full are not taken")
         spec["basis"] = model["basis"].lower()
-    wavefunction = (asked.get("protocols") or {}).get("wavefunction", "none")
+    wavefunction = _object({"protocols": {}} | asked, "protocols", path).get("wavefunction", "none")
     if wavefunction != "none":
         raise InvalidSpec.at(
             f"{path}.protocols.wavefunction", "must be none: orbitals come as a molden file of their own"
@@ -85,7 +85,8 @@ def _molecule(value: Mapping[str, Any], path: str) -> dict[str, Any]:
     flat = _flat(geometry)
     if flat is None or len(flat) != 3 * len(symbols):
         raise InvalidSpec.at(f"{path}.geometry", f"must be {3 * len(symbols)} numbers, bohr: three for each symbol")
-    if not all(value.get("real") or [True]):
+    real = value.get("real")
+    if real is not None and real != [True] * len(symbols):
         raise InvalidSpec.at(f"{path}.real", "ghost atoms are not served")
     described: dict[str, Any] = {
         "atoms": [
@@ -108,7 +109,10 @@ def _flat(geometry: Any) -> list[float] | None:
         return None
     rows = [row if isinstance(row, Sequence) and not isinstance(row, str) else [row] for row in geometry]
     numbers = [part for row in rows for part in row]
-    return numbers if all(isinstance(part, int | float) for part in numbers) else None
+    try:
+        return [float(part) for part in numbers] if all(isinstance(part, int | float) for part in numbers) else None
+    except OverflowError:
+        return None
 
 
 def _method(name: Any, keywords: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def test_nobody_there_is_said_in_one_line() -> None:
 
 def test_several_sources_run_at_once_and_are_told_apart(server: Server, tmp_path: Path) -> None:
     (tmp_path / "helium.toml").write_text(
-        'name = "helium"\nbasis = "cc-pvdz"\n[molecule]\natoms = [{symbol = "He", position_angstrom = [0.0, 0.0, 0.0]}]\n'
-        '[method]\nname = "fci"\n'
+        'name = "helium"\nbasis = "cc-pvdz"\n[molecule]\n'
+        'atoms = [{symbol = "He", position_angstrom = [0.0, 0.0, 0.0]}]\n[method]\nname = "fci"\n'
     )
     done = kanad(
         "run", "H2", str(tmp_path / "helium.toml"), "--json", "--output", str(tmp_path / "out"), url=server.url

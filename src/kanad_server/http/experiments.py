@@ -13,12 +13,13 @@ from starlette.responses import Response
 
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http.body import answer, decode, query_int, read_body
+from kanad_server.http.specs import decode_spec
 from kanad_server.intake import under
 from kanad_server.journal import Key
 from kanad_server.people import Person
 from kanad_server.service import Service
 from kanad_server.store import Filter
-from kanad_server.wire import Accepted, Batch, Experiment, ExperimentPage, Spec
+from kanad_server.wire import Accepted, Batch, Experiment, ExperimentPage
 
 MAX_KEY = 200
 MAX_WAIT_S = 300
@@ -46,7 +47,7 @@ async def submit(request: Request) -> Response:
     key = key_of(request, body)
     if key is None:
         service.dispatch.check_room(owner, 1)
-    prepared = await service.intake.feasible(decode(body, Spec))
+    prepared = await service.intake.feasible(decode_spec(body))
     (experiment,), is_new = await service.dispatch.submit([prepared.spec], owner=owner, key=key)
     headers = {"Location": f"/api/v1/experiments/{experiment.id}"}
     if wait_s is not None:

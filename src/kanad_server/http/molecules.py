@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from kanad_server.http.body import answer, decode, read_body
 from kanad_server.http.experiments import service_of
-from kanad_server.wire import LibraryMolecule, Molecule, MoleculePage, ParsedMolecule, Spec
+from kanad_server.http.specs import decode_spec
+from kanad_server.wire import LibraryMolecule, Molecule, MoleculePage, ParsedMolecule
 from kanad_solvers.prepare import Parsed
 
 
@@ -44,7 +45,7 @@ async def estimate(request: Request) -> Response:
     """What a spec would cost, and whether it would be accepted."""
     service = service_of(request)
     body = await read_body(request, service.settings.max_body_bytes)
-    return answer((await service.intake.prepare(decode(body, Spec))).estimate)
+    return answer((await service.intake.prepare(decode_spec(body))).estimate)
 
 
 def _parsed(parsed: Parsed) -> ParsedMolecule:
