@@ -66,9 +66,16 @@ class Http1(H11Protocol):
         await super().handle(event)
 
     async def stream_send(self, event: Any) -> None:
-        """Every answer has the headers that it should have."""
+        """Every answer has the headers that it should have.
+
+        One that comes before the whole request has been read says that the connection ends with it: hypercorn closes
+        it, and a client that did not know would send its next request into the void.
+        """
         if isinstance(event, Response) and event.status_code >= 200:
-            event = Response(stream_id=event.stream_id, headers=secured(event.headers), status_code=event.status_code)
+            headers = secured(event.headers)
+            if self.connection.their_state is h11.SEND_BODY:
+                headers.append((b"connection", b"close"))
+            event = Response(stream_id=event.stream_id, headers=headers, status_code=event.status_code)
         await super().stream_send(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:

@@ -196,3 +196,16 @@ def test_connections_that_ask_for_nothing_give_way_to_one_that_does(start_server
 
 def open_files(server: Server) -> int:
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+def test_an_answer_before_the_whole_body_says_that_the_connection_ends(server: Server) -> None:
+    """A client that keeps the connection for its next request would find it closed."""
+    head = b"POST /api/v1/estimate HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9\r\n\r\n"
+    answer = exchange(server, head)
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+def test_an_answer_to_a_whole_request_keeps_the_connection(server: Server) -> None:
+    response = httpx.get(f"{server.url}/health/live", trust_env=False)
+    assert "connection" not in response.headers
