@@ -67,6 +67,9 @@ SUBSPACE_S = 2e-6
 SELECTED_S = 6e-6
 SAMPLED_S = 5e-7
 ROTATION_S = 2e-9
+CIRCUIT_START_S = 0.15
+SHOTS_S = 6e-3
+LAYERED_ENERGIES = 800
 SCF_CYCLES = 12
 CLUSTER_CYCLES = 12
 DAVIDSON_CYCLES = 15
@@ -247,7 +250,7 @@ class _Work:
         if isinstance(self.method, PerturbativeTriples):
             seconds += spins * TRIPLES_S * occupied**3 * empty**4
         if isinstance(self.spec.task, ExcitedStates):
-            seconds += 8 * self.spec.task.n_states * cycles * CCSD_S * occupied**2 * empty**4
+            seconds += spins * 8 * self.spec.task.n_states * cycles * (1e-3 + CCSD_S * occupied**2 * empty**4)
         doubles = 14 * occupied**2 * empty**2 * BYTES / MB
         return Price(seconds, field.memory_mb + spins * (doubles + 2 * transformed))
 
@@ -287,7 +290,7 @@ class _Work:
             seconds += SAMPLED_S * count
             memory_mb += BYTES * vectors * count / MB
         if isinstance(method, KrylovDiagonalization):
-            seconds += method.krylov_dim * 30 * DETERMINANT_S * count * self.orbitals
+            seconds += CIRCUIT_START_S + method.krylov_dim * 30 * DETERMINANT_S * count * self.orbitals
         return Price(seconds, memory_mb)
 
     def subspace(self, method: SampledSubspace) -> int:
@@ -302,9 +305,13 @@ class _Work:
         evaluations = 40.0
         if isinstance(self.method, AdaptiveEigensolver):
             evaluations = 80.0
-        elif isinstance(self.method, VariationalEigensolver) and self.method.optimizer in ("cobyla", "spsa"):
-            evaluations = 3.0 * self.method.max_iterations
-        return Price(base.seconds + evaluations * per_energy, memory_mb)
+        elif isinstance(self.method, VariationalEigensolver):
+            if self.method.optimizer in ("cobyla", "spsa"):
+                evaluations = 3.0 * self.method.max_iterations
+            elif self.method.ansatz == "hardware_efficient":
+                evaluations = LAYERED_ENERGIES
+            per_energy += 0.0 if self.method.shots is None else SHOTS_S
+        return Price(CIRCUIT_START_S + base.seconds + evaluations * per_energy, memory_mb)
 
     def repetitions(self, single: Price) -> float:
         """How many single energies the task is worth."""
@@ -318,6 +325,8 @@ class _Work:
             steps = 3.0 * (6 + self.atoms) if task.optimize_first else 1.0
             return steps + 24 + 6 * self.atoms
         if isinstance(task, Energy) and task.gradient:
+            if isinstance(self.method, MollerPlesset):
+                return 5.0  # of a short energy: the gradient solves for the response of the orbitals
             return 2.0 if analytic else 6.0 * self.atoms + 1
         return 1.0
 
