@@ -1,0 +1,116 @@
+// One 3D view for all pages: browsers allow few WebGL contexts, so the same canvas moves to where it is needed.
+
+import type { Atom, Model, Viewer as Engine } from "3dmol/build/3Dmol.es6-min.js";
+import { xyzText } from "../spec";
+import { colour } from "../theme";
+import type { Geometry, Vector } from "../types";
+import type { Grid } from "./grid";
+
+/** Quiet element colours that hold on light and dark paper. */
+const ELEMENTS: Record<string, string> = {
+  H: "#d9d5ca", C: "#57544d", N: "#4564b0", O: "#c4472f", F: "#5c9a6b", Cl: "#4f8f4a", S: "#c9a227", P: "#c9762b", B: "#c08a80", Li: "#8b6fb0",
+  Na: "#8267ab", Be: "#9aa34a", Si: "#a08d68", Br: "#8f4a35", I: "#6f3f8c", Fe: "#b0653a", He: "#9cc3c7", Ne: "#8fb6c6",
+};
+const STYLE = {
+  stick: { radius: 0.11, colorscheme: { prop: "elem", map: ELEMENTS } },
+  sphere: { scale: 0.26, colorscheme: { prop: "elem", map: ELEMENTS } },
+};
+
+export class Viewer {
+  private readonly model: { now: Model | null; key: string } = { now: null, key: "" };
+  private shapes = "";
+
+  private constructor(
+    private readonly engine: Engine,
+    readonly element: HTMLElement,
+  ) {}
+
+  static async open(): Promise<Viewer> {
+    const { createViewer } = await import("3dmol/build/3Dmol.es6-min.js");
+    const element = document.createElement("div");
+    element.className = "stage-3d";
+    // The engine measures its element when it is made.
+    document.body.append(element);
+    const engine = createViewer(element, { antialias: true, backgroundAlpha: 0, disableFog: true });
+    engine.setBackgroundColor("#ffffff", 0);
+    return new Viewer(engine, element);
+  }
+
+  /** Draw in `host` from now on. */
+  moveTo(host: HTMLElement): void {
+    if (this.element.parentElement !== host) host.append(this.element);
+    this.engine.resize();
+  }
+
+  /** Show a structure; the point of view stays while the atoms are the same ones. */
+  show(geometry: Geometry): void {
+    const key = geometry.symbols.join(" ");
+    if (key === this.model.key && this.model.now) {
+      this.place(geometry.coordinates_angstrom, true);
+      return;
+    }
+    this.engine.removeAllModels();
+    this.clearOrbital();
+    this.model.now = this.engine.addModel(xyzText(geometry), "xyz");
+    this.model.key = key;
+    this.model.now.setStyle({}, STYLE);
+    this.engine.zoomTo();
+    this.engine.zoom(geometry.symbols.length < 3 ? 0.55 : 0.85);
+    this.engine.rotate(18, "y");
+    this.engine.rotate(12, "x");
+    this.engine.render();
+  }
+
+  /** Move the atoms; bonds are kept, or found anew where the structure itself has changed. */
+  place(coordinates: Vector[], rebond = false): void {
+    const model = this.model.now;
+    if (!model) return;
+    if (rebond) {
+      this.engine.removeAllModels();
+      this.model.now = this.engine.addModel(xyzText({ symbols: this.model.key.split(" "), coordinates_angstrom: coordinates }), "xyz");
+      this.model.now.setStyle({}, STYLE);
+    } else {
+      model.selectedAtoms({}).forEach((atom: Atom, index: number) => {
+        const at = coordinates[index];
+        if (at) [atom.x, atom.y, atom.z] = at;
+      });
+      model.setStyle({}, STYLE);
+    }
+    this.engine.render();
+  }
+
+  /** Show both lobes of an orbital at plus and minus `isovalue`. */
+  orbital(grid: Grid, isovalue: number): void {
+    const key = `${grid.key} ${isovalue} ${colour("accent")}`;
+    if (key === this.shapes) return;
+    this.shapes = key;
+    this.engine.removeAllShapes();
+    for (const [sign, name] of [[1, "accent"], [-1, "warm"]] as const)
+      this.engine.addIsosurface(grid.volume, { isoval: sign * isovalue, color: colour(name), opacity: 0.8, smoothness: 3 });
+    this.engine.render();
+  }
+
+  clearOrbital(): void {
+    if (!this.shapes) return;
+    this.shapes = "";
+    this.engine.removeAllShapes();
+    this.engine.render();
+  }
+
+  /** The picture as a PNG data URL. */
+  picture(): string {
+    this.engine.render();
+    return this.engine.pngURI();
+  }
+}
+
+let shared: Promise<Viewer> | null = null;
+
+/** The one view; made when it is first asked for. */
+export function viewer(): Promise<Viewer> {
+  shared ??= Viewer.open().catch((error: unknown) => {
+    shared = null;
+    throw error;
+  });
+  return shared;
+}

@@ -1,0 +1,356 @@
+// A chart: uPlot with our colours, reference lines, a readout, zoom that survives new data, and its numbers as PNG, CSV and table.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+import { colour, isDark } from "../theme";
+import { fixed, scientific } from "../units";
+import { save } from "./parts";
+
+export interface Trace {
+  name: string;
+  /** The name of a colour of the theme, such as plot-1. */
+  colour: string;
+  values: (number | null)[];
+  dash?: boolean;
+  points?: boolean;
+  width?: number;
+}
+
+export interface Mark {
+  at: number;
+  name: string;
+  colour: string;
+}
+
+export interface PlotProps {
+  /** What the chart shows, for those who cannot see it. */
+  label: string;
+  file: string;
+  x: number[];
+  xLabel: string;
+  yLabel: string;
+  traces: Trace[];
+  marks?: Mark[];
+  band?: { low: number; high: number; name: string } | null;
+  verticals?: { at: number; name: string }[];
+  sticks?: { at: number; height: number }[];
+  log?: boolean;
+  reverse?: boolean;
+  /** Changes when the arrays have grown; they may be the same arrays. */
+  version?: number;
+  height?: number;
+  tools?: ComponentChildren;
+  readout?: (index: number) => string;
+  hover?: (index: number | null) => void;
+  /** The plotted numbers, for CSV and the table. */
+  table: { columns: string[]; rows: () => (string | number | null)[][] };
+  empty?: string;
+}
+
+const SHOWN_ROWS = 1_000;
+
+export function Plot(props: PlotProps) {
+  const body = useRef<HTMLDivElement>(null);
+  const text = useRef<HTMLDivElement>(null);
+  const chart = useRef<uPlot | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  const zoom = useRef<[number, number] | null>(null);
+  const [zoomed, setZoomed] = useState(false);
+  const [open, setOpen] = useState(false);
+  const table = useId();
+  const dark = isDark.value;
+  // What needs a new chart; everything else is new data in the old one.
+  const form = JSON.stringify([props.traces.map(({ name, colour, dash, points, width }) => [name, colour, dash, points, width]), props.log, props.reverse, props.xLabel, props.yLabel, dark]);
+
+  function setZoom(range: [number, number] | null): void {
+    zoom.current = range;
+    setZoomed(range !== null);
+    if (chart.current) fit(chart.current, latest.current, range);
+  }
+
+  useEffect(() => {
+    const made = new uPlot(options(latest, body.current!, setZoom, text), dataOf(latest.current), body.current!);
+    chart.current = made;
+    fit(made, latest.current, zoom.current);
+    const observer = new ResizeObserver(() => {
+      const width = body.current?.clientWidth ?? 0;
+      if (width && width !== made.width) made.setSize({ width, height: made.height });
+    });
+    observer.observe(body.current!);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      chart.current = null;
+    };
+  }, [form]);
+
+  useEffect(() => {
+    const frame = requestAnimationFrame(() => {
+      if (!chart.current) return;
+      chart.current.setData(dataOf(latest.current), false);
+      fit(chart.current, latest.current, zoom.current);
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [props.version, props.x, props.traces, props.marks?.length, props.band?.low, props.verticals?.length, props.sticks, form]);
+
+  function onKeyDown(event: KeyboardEvent): void {
+    const made = chart.current;
+    if (!made || !props.x.length) return;
+    const [low, high] = zoom.current ?? extent(props.x);
+    const middle = made.cursor.idx === null || made.cursor.idx === undefined ? (low + high) / 2 : props.x[made.cursor.idx]!;
+    const half = (high - low) / 2;
+    if (event.key === "+" || event.key === "=") setZoom([middle - half / 2, middle + half / 2]);
+    else if (event.key === "-") setZoom(half * 4 >= extent(props.x)[1] - extent(props.x)[0] ? null : [middle - half * 2, middle + half * 2]);
+    else if (event.key === "0" || event.key === "Escape") setZoom(null);
+    else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      const at = Math.min(props.x.length - 1, Math.max(0, (made.cursor.idx ?? (event.key === "ArrowRight" ? -1 : props.x.length)) + (event.key === "ArrowRight" ? 1 : -1)));
+      const value = props.traces.map((trace) => trace.values[at]).find((one) => one !== null && one !== undefined) ?? 0;
+      made.setCursor({ left: made.valToPos(props.x[at]!, "x"), top: made.valToPos(value, "y") });
+    } else return;
+    event.preventDefault();
+  }
+
+  return (
+    <figure class="plot">
+      <div class="plot-tools">
+        <div class="group">{props.tools}</div>
+        <div class="group">
+          {zoomed ? (
+            <button type="button" class="button quiet small" onClick={() => setZoom(null)}>
+              Whole range
+            </button>
+          ) : null}
+          <button type="button" class="button quiet small" onClick={() => chart.current && picture(chart.current, props.file)}>
+            PNG
+          </button>
+          <button type="button" class="button quiet small" onClick={() => save(`${props.file}.csv`, new Blob([csv(props.table)], { type: "text/csv" }))}>
+            CSV
+          </button>
+          <button type="button" class="button quiet small" aria-expanded={open} aria-controls={table} onClick={() => setOpen(!open)}>
+            {open ? "Hide data" : "Show data"}
+          </button>
+        </div>
+      </div>
+      <div class="plot-body" ref={body} tabIndex={0} role="application" aria-roledescription="chart" aria-label={`${props.label}. Arrow keys read points, plus and minus zoom, 0 shows everything.`} onKeyDown={onKeyDown}>
+        {props.x.length ? null : <div class="wait">{props.empty ?? "No points yet"}</div>}
+      </div>
+      <Legend {...props} />
+      <div class="readout num" ref={text} aria-live="polite" />
+      {open ? <DataTable id={table} table={props.table} label={props.label} /> : null}
+    </figure>
+  );
+}
+
+function Legend({ traces, marks = [], band, log }: PlotProps) {
+  const keys = [
+    ...(traces.length > 1 ? traces.map((trace) => ({ name: trace.name, colour: trace.colour, kind: "key" })) : []),
+    ...(log ? [] : marks.map((mark) => ({ name: mark.name, colour: mark.colour, kind: "key dash" }))),
+    ...(band ? [{ name: band.name, colour: "accent", kind: "key band" }] : []),
+  ];
+  if (!keys.length) return null;
+  return (
+    <figcaption class="readout">
+      {keys.map((key) => (
+        <span class={key.kind} key={key.name} style={{ "--key": `var(--${key.colour})` }}>
+          {key.name}
+        </span>
+      ))}
+    </figcaption>
+  );
+}
+
+function DataTable({ id, table, label }: { id: string; table: PlotProps["table"]; label: string }) {
+  const rows = table.rows();
+  return (
+    <div class="data-table" id={id} tabIndex={0} role="region" aria-label={`Data: ${label}`}>
+      <table>
+        <thead>
+          <tr>
+            {table.columns.map((name) => (
+              <th scope="col" class="num" key={name}>
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.slice(-SHOWN_ROWS).map((row, index) => (
+            <tr key={index}>
+              {row.map((cell, at) => (
+                <td class="num" key={at}>
+                  {cell ?? "–"}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {rows.length > SHOWN_ROWS ? <p class="small muted">The last {SHOWN_ROWS} of {rows.length} rows; the CSV has all.</p> : null}
+    </div>
+  );
+}
+
+function csv({ columns, rows }: PlotProps["table"]): string {
+  const quoted = (cell: string | number | null) => (cell === null ? "" : typeof cell === "number" ? String(cell) : /[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  return [columns, ...rows()].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+}
+
+function picture(chart: uPlot, file: string): void {
+  const drawn = chart.ctx.canvas;
+  const canvas = document.createElement("canvas");
+  canvas.width = drawn.width;
+  canvas.height = drawn.height;
+  const context = canvas.getContext("2d")!;
+  context.fillStyle = colour("surface");
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(drawn, 0, 0);
+  canvas.toBlob((blob) => blob && save(`${file}.png`, blob), "image/png");
+}
+
+// The chart itself
+
+const dataOf = (props: PlotProps): uPlot.AlignedData => [props.x, ...props.traces.map((trace) => (props.log ? trace.values.map((value) => (value === null || value <= 0 ? null : value)) : trace.values))] as uPlot.AlignedData;
+
+function extent(x: number[]): [number, number] {
+  if (!x.length) return [0, 1];
+  const [first, last] = [x[0]!, x[x.length - 1]!];
+  return first === last ? [first - 0.5, last + 0.5] : [first, last];
+}
+
+function fit(chart: uPlot, props: PlotProps, zoom: [number, number] | null): void {
+  const [min, max] = zoom ?? extent(props.x);
+  chart.batch(() => chart.setScale("x", { min, max }));
+}
+
+type Latest = { current: PlotProps };
+
+function rangeOf(latest: Latest, low: number | null, high: number | null): [number, number] {
+  const { marks = [], band, log, sticks } = latest.current;
+  if (log) {
+    if (low === null || high === null || low <= 0) return [1e-8, 1];
+    return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(Math.max(high, low * 1.01)))];
+  }
+  const places = marks.map((mark) => mark.at);
+  if (band) places.push(band.low, band.high);
+  if (low !== null) places.push(low);
+  if (high !== null) places.push(high);
+  if (!places.length) return [0, 1];
+  let [bottom, top] = [Math.min(...places), Math.max(...places)];
+  if (sticks) bottom = Math.min(0, bottom);
+  const room = (top - bottom) * 0.08 || Math.abs(top) * 1e-6 || 1e-6;
+  return [sticks ? bottom : bottom - room, top + room];
+}
+
+/** Tick texts with as many digits as the distance between ticks needs. */
+function tickTexts(splits: number[], increment: number): string[] {
+  const digits = Math.min(10, Math.max(0, Math.ceil(-Math.log10(increment) - 1e-9)));
+  return splits.map((value) => fixed(value, digits));
+}
+
+const font = () => `12px ${colour("sans")}`;
+
+function options(latest: Latest, element: HTMLElement, setZoom: (range: [number, number] | null) => void, text: { current: HTMLElement | null }): uPlot.Options {
+  const props = latest.current;
+  const axis = { stroke: colour("ink-3"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: font(), labelFont: font(), labelSize: 20, gap: 6 };
+  return {
+    width: element.clientWidth || 600,
+    height: props.height ?? 320,
+    padding: [12, 12, 0, 0],
+    legend: { show: false },
+    scales: {
+      x: { time: false, dir: props.reverse ? -1 : 1, range: (_, low, high) => [low, high] },
+      y: { distr: props.log ? 3 : 1, range: (_, low, high) => rangeOf(latest, low, high) },
+    },
+    axes: [
+      { ...axis, label: props.xLabel, size: 34, grid: { show: false }, values: (_, splits, __, ___, increment) => tickTexts(splits, increment) },
+      {
+        ...axis,
+        label: props.yLabel,
+        size: (_, values) => Math.max(40, 14 + 6.8 * Math.max(0, ...(values ?? []).map((value) => (value ?? "").length))),
+        values: (_, splits, __, ___, increment) => (props.log ? splits.map((value) => (Math.abs(Math.log10(value) % 1) < 1e-6 ? scientific(value, 0).replace(/^1\u2009×\u2009/, "") : "")) : tickTexts(splits, increment)),
+      },
+    ],
+    series: [
+      {},
+      ...props.traces.map((trace) => ({
+        label: trace.name,
+        stroke: colour(trace.colour),
+        width: trace.width ?? 1.5,
+        ...(trace.dash ? { dash: [5, 4] } : {}),
+        spanGaps: true,
+        points: { show: (chart: uPlot) => (trace.points === false ? false : chart.data[0].length <= 60), size: 5, fill: colour("surface"), stroke: colour(trace.colour), width: 1.5 },
+      })),
+    ],
+    cursor: { drag: { x: true, y: false, setScale: false }, y: false, points: { size: 7 } },
+    hooks: {
+      drawClear: [(chart) => drawUnder(chart, latest.current)],
+      setSelect: [
+        (chart) => {
+          if (chart.select.width > 4) {
+            const ends = [chart.posToVal(chart.select.left, "x"), chart.posToVal(chart.select.left + chart.select.width, "x")].sort((a, b) => a - b);
+            setZoom(ends as [number, number]);
+          }
+          chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        },
+      ],
+      setCursor: [
+        (chart) => {
+          const at = chart.cursor.idx;
+          const here = at !== null && at !== undefined && (chart.cursor.left ?? -1) >= 0;
+          if (text.current) text.current.textContent = here ? (latest.current.readout?.(at) ?? "") : "";
+          latest.current.hover?.(here ? at : null);
+        },
+      ],
+      ready: [(chart) => chart.over.addEventListener("dblclick", () => setZoom(null))],
+    },
+  };
+}
+
+/** Reference lines, bands and sticks, under the curves. */
+function drawUnder(chart: uPlot, { marks = [], band, verticals = [], sticks = [], log }: PlotProps): void {
+  const { ctx, bbox } = chart;
+  const scale = window.devicePixelRatio || 1;
+  const y = (value: number) => chart.valToPos(value, "y", true);
+  const x = (value: number) => chart.valToPos(value, "x", true);
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  if (band && (!log || band.high > 0)) {
+    const top = y(band.high);
+    const bottom = log && band.low <= 0 ? bbox.top + bbox.height : y(band.low);
+    ctx.fillStyle = colour("accent");
+    ctx.globalAlpha = 0.12;
+    ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
+    ctx.globalAlpha = 1;
+  }
+  const stroke = (name: string, dash: number[], width: number, draw: () => void) => {
+    ctx.strokeStyle = colour(name);
+    ctx.setLineDash(dash.map((part) => part * scale));
+    ctx.lineWidth = width * scale;
+    ctx.beginPath();
+    draw();
+    ctx.stroke();
+  };
+  if (!log)
+    for (const mark of marks)
+      stroke(mark.colour, [5, 4], 1.2, () => {
+        ctx.moveTo(bbox.left, y(mark.at));
+        ctx.lineTo(bbox.left + bbox.width, y(mark.at));
+      });
+  for (const vertical of verticals)
+    stroke("ink-3", [2, 3], 1, () => {
+      ctx.moveTo(x(vertical.at), bbox.top);
+      ctx.lineTo(x(vertical.at), bbox.top + bbox.height);
+    });
+  if (sticks.length)
+    stroke("ink-3", [], 1.2, () => {
+      for (const stick of sticks) {
+        ctx.moveTo(x(stick.at), y(0));
+        ctx.lineTo(x(stick.at), y(stick.height));
+      }
+    });
+  ctx.restore();
+}
