@@ -3,13 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
+.PHONY: help run web test test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
 	@echo "make test   set everything up and run the tests (at most 10 minutes on 2 cores)"
+	@echo "make web    build the web pages (make run does it too)"
 	@echo "make test-slow   the tests that take longer"
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
 	@echo "make reliability       write what they measured into docs/reliability.md"
@@ -19,7 +21,10 @@ help:
 	@echo "make accuracy   print the table of docs/accuracy.md"
 
 run: $(VENV)/installed
+	@$(MAKE) --no-print-directory web || echo "the web pages could not be built; serving without them"
 	@exec $(BIN)/kanad serve
+
+web: $(WEB)
 
 test: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m "not slow and not faults"
@@ -70,6 +75,9 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@ $(VENV)/installed
+
+$(WEB): hatch_build.py $(shell find frontend -type f -not -path '*/node_modules/*') | $(BIN)/python
+	$(BIN)/python hatch_build.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

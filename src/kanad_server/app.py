@@ -9,7 +9,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from kanad_server.http import artifacts, campaigns, experiments, methods, molecules, openapi, stream, system, tickets
+from kanad_server.http import (
+    artifacts,
+    campaigns,
+    experiments,
+    methods,
+    molecules,
+    openapi,
+    pages,
+    stream,
+    system,
+    tickets,
+)
 from kanad_server.http.guard import Guard
 from kanad_server.http.problems import HANDLERS
 from kanad_server.http.rules import guarded
@@ -58,7 +69,9 @@ def routes() -> list[BaseRoute]:
         Route("/health/ready", system.ready, methods=["GET"]),
         Route("/metrics", system.metrics, methods=["GET"]),
         Route("/openapi.json", openapi.openapi, methods=["GET"]),
-        Route("/docs", openapi.docs, methods=["GET"]),
+        Route("/docs", pages.docs, methods=["GET"]),
+        Route("/assets/{name}", pages.asset, methods=["GET"]),
+        *(Route(path, pages.page, methods=["GET"]) for path in pages.PAGES),
     ]
     return guarded(table)
 

@@ -10,6 +10,7 @@ from openapi_spec_validator import validate
 from starlette.routing import Mount, Route
 
 from kanad_server.app import routes
+from kanad_server.http.pages import PAGES
 from kanad_solvers.registry import METHODS, TASKS
 from tests.support.server import H2_ATOMS, Server, probe
 
@@ -267,12 +268,13 @@ def test_the_openapi_document_is_valid_and_names_every_route(server: Server) -> 
         for route in inner:
             if isinstance(route, Route):
                 served |= {(method, prefix + route.path) for method in (route.methods or set()) - {"HEAD"}}
-    assert served - described == {("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/docs")}
+    pages = {("GET", path) for path in (*PAGES, "/assets/{name}", "/docs")}
+    assert served - described == {("GET", "/metrics"), ("GET", "/openapi.json")} | pages
     assert described <= served
 
 
 def test_answers_carry_the_headers_that_browsers_heed(server: Server) -> None:
-    for path in ("/docs", "/health/live", f"{API}/none", "/nowhere"):
+    for path in ("/", "/docs", "/health/live", f"{API}/none", "/nowhere"):
         headers = server.http.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"

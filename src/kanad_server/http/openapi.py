@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from kanad_server import __version__, wire
 from kanad_server.http.body import answer
@@ -192,11 +192,6 @@ async def openapi(request: Request) -> Response:
     return answer(document())
 
 
-async def docs(request: Request) -> Response:
-    """The document as a page; it needs no script and loads nothing."""
-    return HTMLResponse(_page())
-
-
 def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, struct in operation.responses.items():
@@ -242,13 +237,19 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     return parameters + query + headers
 
 
-@cache
-def _page() -> str:
+def calls_table() -> str:
+    """The calls as an HTML table."""
     rows = "".join(
         f"<tr><td><code>{operation.method}</code></td><td><code>{html.escape(operation.path)}</code></td>"
         f"<td>{html.escape(operation.summary)}</td></tr>"
         for operation in OPERATIONS
     )
+    return f"<table><tr><th>Method</th><th>Path</th><th>What it does</th></tr>{rows}</table>"
+
+
+@cache
+def page() -> str:
+    """The document as a page that needs no script and loads nothing."""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>kanad-server API</title>
 <meta name="viewport" content="width=device-width">
@@ -261,5 +262,5 @@ td, th {{ padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top }}
 <p>The calls of this server. The whole contract, with every field, is
 <a href="/openapi.json">the OpenAPI document</a>.
 An experiment's events come over <code>WS /api/v1/experiments/{{id}}/stream?after=0</code>.</p>
-<table><tr><th>Method</th><th>Path</th><th>What it does</th></tr>{rows}</table>
+{calls_table()}
 </body></html>"""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kanad_server.errors import Forbidden, Refused, Unauthorized
 from kanad_server.gate import Gate
+from kanad_server.http.pages import PAGES
 from kanad_server.http.problems import of_refused
 from kanad_server.people import Person, Role
 
@@ -60,6 +61,9 @@ RULES: Mapping[str, Rule] = {
     "GET /metrics": ADMIN,
     "GET /openapi.json": ANYBODY,
     "GET /docs": ANYBODY,
+    # The pages hold nothing of anybody's; they ask for it by the calls above.
+    "GET /assets/{name}": ANYBODY,
+    **{f"GET {path}": ANYBODY for path in PAGES},
 }
 
 
