@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from typing import Any
 
 import hypercorn.asyncio
@@ -29,6 +30,8 @@ USER_TIMEOUT_MS = 20_000
 """A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)."""
 KEEPALIVE_S = 20
 """A connection silent for so long is asked by the kernel whether it still lives, so that no viewer stays a ghost."""
+LEAVE_S = 1.7
+"""From a signal to the end of the process, besides the time that connections get; then it is ended by force."""
 GOODBYE_S = 0.3
 """For viewers to be told 1012 before their sockets close."""
 
@@ -52,18 +55,29 @@ async def serve(settings: Settings) -> None:
     listener = _listen(settings)
     app = create_app(replace(settings, max_viewers=min(settings.max_viewers, limits.connections * 3 // 4)))
     app.state.connections = connections.install(limits)
-    stop = _stop_on_signals()
+    leaving = _Leaving(settings.drain_s)
     asyncio.get_running_loop().set_exception_handler(_without_cancellations)
+    try:
+        await _serve(app, settings, listener, leaving)
+    except BaseExceptionGroup as group:  # of the service's tasks
+        refusals, _ = group.split(StartRefused)
+        if refusals is None:
+            raise
+        raise _first(refusals) from group
+
+
+async def _serve(app: Starlette, settings: Settings, listener: socket.socket, leaving: _Leaving) -> None:
     async with app.router.lifespan_context(app):
         _spare_the_collector()
         host, port = listener.getsockname()[:2]
         print(f"kanad-server listening on {_address(settings, host, port)}", flush=True)
+        leaving.is_serving = True
         ended = asyncio.Event()
         serving = asyncio.create_task(
             hypercorn.asyncio.serve(_without_lifespan(app), _config(settings, listener), shutdown_trigger=ended.wait),
             name="hypercorn",
         )
-        stopping = asyncio.create_task(stop.wait(), name="stop")
+        stopping = asyncio.create_task(leaving.asked.wait(), name="stop")
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         await _end(app, serving, ended, settings.drain_s)
@@ -176,9 +190,38 @@ def _without_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, A
         loop.default_exception_handler(context)
 
 
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+def _first(group: BaseExceptionGroup[StartRefused]) -> StartRefused:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+class _Leaving:
+    """SIGTERM and SIGINT: the first asks for an orderly end and bounds it, the second ends the process at once.
+
+    Neither can lose anything: what was acknowledged is on the disk, what runs is taken up at the next start, and
+    workers die with the process.
+    """
+
+    def __init__(self, drain_s: float) -> None:
+        self._drain_s = drain_s
+        self.asked = asyncio.Event()
+        self.is_serving = False
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._hear, number)
+
+    def _hear(self, number: int) -> None:
+        if self.asked.is_set():
+            log.warning("a second signal: ending at once")
+            os._exit(128 + number)
+        self.asked.set()
+        limit_s = LEAVE_S + (self._drain_s if self.is_serving else 0.0)
+        # A thread, for the loop may be what does not end.
+        last = threading.Timer(limit_s, self._leave)
+        last.daemon = True
+        last.start()
+
+    @staticmethod
+    def _leave() -> None:
+        log.warning("the orderly end took too long: ending at once")
+        os._exit(0)

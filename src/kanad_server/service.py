@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kanad_server import clock
+from kanad_server import clock, keeper
 from kanad_server.dispatch import Dispatch
 from kanad_server.engines.desk import Desk
 from kanad_server.engines.local import LocalEngine
@@ -112,6 +112,7 @@ async def _running(service: Service) -> AsyncIterator[None]:
             group.create_task(service.dispatch.run(), name="dispatch"),
             group.create_task(service.engine.warm(), name="warm-slots"),
             group.create_task(service.desk.warm(), name="warm-desk"),
+            group.create_task(keeper.keep(service.store), name="keeper"),
         ]
         try:
             yield

@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -230,7 +231,8 @@ class World:
         if self.server.process.poll() is None:
             self.server.kill()
         for pid in self.server.all_processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _wait_for_ends(self, deadline_s: float) -> None:
         left = set(self.witness.accepted)

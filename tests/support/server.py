@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,16 @@ class Server:
         """kill -9."""
         self.process.kill()
         self.process.wait()
+        self._release()
+
+    def kill_traced(self) -> None:
+        """kill -9 of the server behind a `prefix` that traces it."""
+        for pid in self.session_processes():
+            if pid != self.process.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        self._prefix = ()
         self._release()
 
     def stop(self, timeout_s: float = 20.0) -> int:

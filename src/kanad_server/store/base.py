@@ -70,6 +70,15 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """A place that keeps; every method may raise `errors.Unavailable` when it cannot do so now."""
 
+    is_checked: bool
+    """Whether the whole of it was found sound at the start."""
+
+    async def finish_check(self) -> None:
+        """Check what the start had no time for; raises `errors.StartRefused` where it is damaged."""
+
+    async def tidy(self) -> None:
+        """Give back what is no longer needed; called now and then."""
+
     async def commit(self, commit: Commit) -> None:
         """All of `commit`, or nothing."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 
 from kanad_server.errors import StartRefused, Unavailable
+from kanad_server.store import opening
 from kanad_server.store.base import Answer, Campaign, Commit, Filter
 from kanad_server.store.listing import decode_cursor, encode_cursor, read_page
 from kanad_server.store.rows import campaign_of, campaign_row, from_row, member_of, to_changed_columns, to_row
@@ -26,8 +27,10 @@ U = TypeVar("U")
 CAMPAIGNS = "campaigns"
 """The order for which cursors of campaigns are made."""
 MAX_NUMBER = 2**63 - 1
-BUSY_TIMEOUT_MS = 2_000
-"""How long a statement waits for an outside process that holds the database."""
+BUSY_TIMEOUT_MS = 3_500
+"""How long a statement waits for an outside process that holds the database: a little under what a client waits."""
+WAL_BYTES = 8 * 1024 * 1024
+"""A write-ahead file above this is emptied into the database as soon as no reader needs it."""
 
 
 def read_text(name: str) -> str:
@@ -58,6 +61,11 @@ class SqliteStore:
         self._writing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
+        newest = len(migrations())
+        found = await asyncio.to_thread(opening.examine, self._path, newest)
+        self.is_checked = found.is_checked
+        if 0 < found.schema < newest:
+            await asyncio.to_thread(opening.copy_before, self._path, found.schema)
         try:
             self._writer = await self._connect()
             try:
@@ -67,18 +75,42 @@ class SqliteStore:
                 await self._writer.close()
                 raise
         except sqlite3.DatabaseError as error:
-            raise StartRefused(
-                "store_unreadable",
-                f"{self._path} cannot be used as a database: {error}. It is left as it is;"
-                " restore a copy, or choose another data directory",
-            ) from error
+            raise _refusal(self._path, error) from error
+        await asyncio.to_thread(opening.leave_note, self._path, "open")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The note first: a kill between the two leaves a write-ahead file behind, which is what `open` would ask for.
+        await asyncio.to_thread(opening.leave_note, self._path, "closed")
         await self._reader.close()
         await self._writer.close()
+
+    async def finish_check(self) -> None:
+        """Look at the rest of a database that was too large to be checked at the start.
+
+        Raises:
+            StartRefused: it is damaged.
+        """
+
+        def check() -> None:
+            with closing(opening.read_only(self._path)) as connection:
+                opening.is_whole(connection, self._path, None)
+
+        await asyncio.to_thread(check)
+        self.is_checked = True
+
+    async def tidy(self) -> None:
+        """Empty a large write-ahead file, unless a reader still needs it; waits for nobody."""
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        if not wal.exists() or wal.stat().st_size <= WAL_BYTES:
+            return
+        async with self._writing:
+            with suppress(sqlite3.Error):  # a full disk, a lock: it is tried again
+                await self._writer.execute("PRAGMA busy_timeout = 0")
+                await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            await self._writer.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
     async def commit(self, commit: Commit) -> None:
         """All of `commit` in one transaction, or nothing.
@@ -199,6 +231,7 @@ class SqliteStore:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA foreign_keys = ON")
             await connection.execute("PRAGMA synchronous = FULL")
+            await connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         except BaseException:
             await connection.close()  # its thread would keep the process from ending
             raise
@@ -207,12 +240,6 @@ class SqliteStore:
     async def _migrate(self) -> None:
         steps = migrations()
         (version,) = await self._first(self._writer, "PRAGMA user_version")
-        if version > len(steps):
-            raise StartRefused(
-                "store_newer",
-                f"{self._path} has schema {version}, this program knows up to {len(steps)}:"
-                " it was written by a newer version; install that one",
-            )
         for number, step in enumerate(steps[version:], version + 1):
             await self._writer.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
 
@@ -280,3 +307,14 @@ class SqliteStore:
     async def _first(connection: aiosqlite.Connection, statement: str) -> Any:
         rows = list(await connection.execute_fetchall(statement))
         return tuple(rows[0])
+
+
+def _refusal(path: Path, error: sqlite3.DatabaseError) -> StartRefused:
+    """Why the file cannot be used, in words that say what to do."""
+    match getattr(error, "sqlite_errorcode", None):
+        case sqlite3.SQLITE_BUSY:
+            return StartRefused("store_locked", f"another program holds {path}; close it, then start again")
+        case sqlite3.SQLITE_FULL:
+            return StartRefused("no_room", f"there is no room on the disk of {path}; make room, then start again")
+        case _:
+            return StartRefused("store_unreadable", f"{path} cannot be used as a database: {error}. {opening.RESTORE}")
