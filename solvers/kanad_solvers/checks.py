@@ -282,6 +282,12 @@ def _states(spec: Spec, parsed: Parsed) -> Iterator[FieldError]:
     if isinstance(task, ExcitedStates) and isinstance(method, MeanField | SinglesDoubles):
         yield from _excitations(spec, method, task, parsed)
         return
+    if isinstance(task, Frequencies) and len(parsed.geometry.symbols) > 1:
+        _, alpha, beta = cost.active(spec, parsed, _functions(spec, parsed))
+        if not beta:
+            message = f"analytic Hessians need electrons of both spins, got {alpha} alpha and none beta"
+            yield FieldError("$.task.name", message)
+        return
     if not isinstance(method, Configurations | SampledSubspace | VariationalEigensolver):
         return
     own = getattr(method, "n_states", 1)

@@ -97,8 +97,10 @@ def hessian(field: Any, watch: Watch) -> tuple[Array, Array]:
         The Hessian, shape (natm, natm, 3, 3), hartree/bohr^2, and what `dipole_derivatives` takes as `response`.
     """
     watch.check()
-    maker = field.Hessian()
     atoms = field.mol.natm
+    if atoms == 1:  # nothing changes when an atom moves
+        return np.zeros((1, 1, 3, 3)), np.zeros((1, 3, field.mol.nao, field.mol.nao))
+    maker = field.Hessian()
     done = 0
 
     def beat(line: str) -> None:

@@ -19,6 +19,7 @@ from kanad_solvers.spec import MeanField, Spec
 if TYPE_CHECKING:
     from kanad_solvers.run import Watch
 
+SAME_DENSITY = 1e-4  # picked; of density matrices of both spins in atomic orbitals
 FOLLOWED_INSTABILITIES = 4
 DEGENERATE_HARTREE = 1e-5
 MEMORY = "scf"
@@ -245,8 +246,23 @@ def _downhill(field: Any) -> tuple[Any, bool]:
     occupations = np.atleast_2d(field.mo_occ)
     if all((occupation > 0).all() or not (occupation > 0).any() for occupation in occupations):
         return field.mo_coeff, True  # nothing to rotate: every orbital is full, or every one empty
+    if _spins_coincide(field):
+        # Seen from a point where both spins are alike, PySCF's internal search stays among points where they are: it
+        # starts from a symmetric vector. The same turn is an external one of the restricted solution.
+        restricted = field.to_rks() if hasattr(field, "xc") else field.to_rhf()
+        _, orbitals, _, stable = restricted.stability(internal=False, external=True, return_status=True)
+        if not stable:
+            return orbitals, False
     orbitals, _, stable, _ = field.stability(internal=True, external=False, return_status=True)
     return orbitals, bool(stable)
+
+
+def _spins_coincide(field: Any) -> bool:
+    """Whether an unrestricted solution is a restricted one: the same density for both spins."""
+    if fields.kind_of(field) != "uhf" or field.nelec[0] != field.nelec[1]:
+        return False
+    alpha, beta = field.make_rdm1()
+    return bool(np.allclose(alpha, beta, atol=SAME_DENSITY))
 
 
 def _warn_external(field: Any, watch: Watch) -> None:

@@ -70,6 +70,12 @@ def vibrations(
     return result.frequencies, result
 
 
+def test_an_atom_has_no_vibrations_even_with_one_electron() -> None:
+    found, _ = vibrations(atoms(("H", 0, 0, 0), multiplicity=2))
+    assert found.wavenumbers_cm == ()
+    assert found.zpe_hartree == 0.0
+
+
 @pytest.mark.parametrize(
     ("name", "group", "sigma", "count"),
     [("H2O", "C2v", 2, 3), ("NH3", "C3v", 3, 6), ("CH4", "Td", 12, 9), ("CO2", "Dooh", 2, 4), ("HCN", "Coov", 1, 4)],

@@ -170,3 +170,15 @@ def test_constants_agree_with_codata() -> None:
     moment = constants.physical_constants["atomic unit of electric dipole mom."][0]  # C m
     debye = 1e-21 / constants.c  # C m
     assert pytest.approx(moment / debye, rel=1e-8) == properties.DEBYE_PER_AU
+
+
+@pytest.mark.parametrize("method", [HF | {"reference": "uhf"}, {"name": "dft", "xc": "pbe0", "reference": "uhf"}])
+def test_an_unrestricted_singlet_leaves_the_restricted_saddle(method: dict[str, Any]) -> None:
+    """Singlet O2: PySCF's own internal search calls the saddle stable."""
+    singlet = atoms(("O", 0, 0, 0), ("O", 0, 0, 1.2))
+    restricted, _ = solve(singlet, method | {"reference": "rhf"}, basis="6-31g")
+    broken, _ = solve(singlet, method, basis="6-31g")
+    assert broken.energy_hartree < restricted.energy_hartree - 5e-3
+    assert broken.reference is not None
+    assert broken.reference.stable
+    assert (broken.reference.s_squared or 0.0) > 0.5

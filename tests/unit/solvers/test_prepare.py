@@ -98,6 +98,10 @@ def prepared(**fields: Any) -> Prepared:
         ("$.active_space.avas[1]", {"method": {"name": "casci"}, "active_space": {"avas": ["O 2p", "N 2p"]}}),
         ("$.active_space.avas[0]", {"method": {"name": "casci"}, "active_space": {"avas": ["1 O 2p"]}}),
         ("$.task.name", {"molecule": HELIUM, "task": {"name": "optimize"}}),
+        (
+            "$.task.name",
+            {"molecule": {"library": "H2", "charge": 1, "multiplicity": 2}, "task": {"name": "frequencies"}},
+        ),
         ("$.task.name", {"method": {"name": "fci"}, "task": {"name": "optimize"}}),
         (
             "$.task.n_states",
