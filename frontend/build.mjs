@@ -30,7 +30,7 @@ const fromPackage = (path) => readFileSync(join(HERE, "node_modules", path));
 
 /** The licence of every package whose code reaches the browser. */
 function licences(metafile) {
-  const packages = new Set(["swagger-ui-dist"]);
+  const packages = new Set();
   for (const input of Object.keys(metafile.inputs)) {
     const match = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input);
     if (match) packages.add(match[1]);
@@ -44,19 +44,15 @@ function licences(metafile) {
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
 
-const swaggerScript = keepHashed("swagger.js", fromPackage("swagger-ui-dist/swagger-ui-bundle.js"));
-const swaggerStyle = keepHashed("swagger.css", fromPackage("swagger-ui-dist/swagger-ui.css"));
-
 const options = { bundle: true, minify: true, write: false, target: "es2022", metafile: true, logLevel: "warning", legalComments: "none" };
 const shared = { ...options, format: "esm", splitting: true, outdir: OUT, jsx: "automatic", jsxImportSource: "preact", entryNames: "[name]-[hash]", chunkNames: "[name]-[hash]" };
-const define = { SWAGGER_SCRIPT: JSON.stringify(`/assets/${swaggerScript}`), SWAGGER_STYLE: JSON.stringify(`/assets/${swaggerStyle}`) };
 
 // Two passes: the licences that the About page shows come from what the first one bundles.
-const first = await build({ ...shared, entryPoints: [join(HERE, "src/main.tsx")], define: { ...define, LICENCES: "[]" } });
+const first = await build({ ...shared, entryPoints: [join(HERE, "src/main.tsx")], define: { LICENCES: "[]" } });
 const scripts = await build({
   ...shared,
   entryPoints: [join(HERE, "src/main.tsx")],
-  define: { ...define, LICENCES: JSON.stringify(licences(first.metafile)) },
+  define: { LICENCES: JSON.stringify(licences(first.metafile)) },
 });
 const theme = await build({ ...options, entryPoints: [join(HERE, "src/theme-early.ts")], outdir: OUT, entryNames: "[name]-[hash]" });
 const styles = await build({ ...options, entryPoints: [join(HERE, "styles/main.css")], outdir: OUT, entryNames: "[name]-[hash]" });

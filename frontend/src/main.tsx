@@ -18,9 +18,7 @@ const PAGES: [RegExp, () => Promise<Page>][] = [
   [/^\/compare$/, async () => (await import("./pages/compare")).Compare],
   [/^\/queue$/, async () => (await import("./pages/queue")).Queue],
   [/^\/library$/, async () => (await import("./pages/library")).Library],
-  [/^\/campaigns\/([^/]+)$/, async () => (await import("./pages/campaign")).Campaign],
   [/^\/about$/, async () => (await import("./pages/about")).About],
-  [/^\/docs$/, async () => (await import("./pages/docs")).Docs],
 ];
 
 function Lazy({ load, id }: { load: () => Promise<Page>; id: string }) {
@@ -63,7 +61,7 @@ const LINKS: [string, string][] = [
 function Header() {
   const path = place.value.path;
   const away = line.value === "reconnecting";
-  const isHere = (to: string) => path === to || (to === "/" && /^\/(runs|compare|campaigns)/.test(path));
+  const isHere = (to: string) => path === to || (to === "/" && /^\/(runs|compare)/.test(path));
   return (
     <header class="top">
       <div>

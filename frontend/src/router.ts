@@ -45,7 +45,7 @@ export function listen(): void {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = (event.target as Element).closest?.("a");
     if (!link || link.target || link.hasAttribute("download") || link.origin !== window.location.origin) return;
-    if (/^\/(api|health|metrics|openapi|assets|asyncapi)/.test(link.pathname)) return;
+    if (/^\/(api|docs|health|metrics|openapi|assets|asyncapi)/.test(link.pathname)) return;
     if (link.hash && link.pathname === window.location.pathname) return;
     event.preventDefault();
     navigate(link.pathname + link.search);

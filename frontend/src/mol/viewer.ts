@@ -16,6 +16,12 @@ const STYLE = {
   sphere: { scale: 0.26, colorscheme: { prop: "elem", map: ELEMENTS } },
 };
 
+/** The engine leaves room for at least 5 angstrom: smaller molecules are brought closer. */
+function closer({ coordinates_angstrom: at }: Geometry): number {
+  const spans = [0, 1, 2].map((axis) => Math.max(...at.map((point) => point[axis]!)) - Math.min(...at.map((point) => point[axis]!)));
+  return Math.max(1, 5 / (Math.hypot(...spans) + 0.8));
+}
+
 export class Viewer {
   private readonly model: { now: Model | null; key: string } = { now: null, key: "" };
   private shapes = "";
@@ -55,7 +61,7 @@ export class Viewer {
     this.model.key = key;
     this.model.now.setStyle({}, STYLE);
     this.engine.zoomTo();
-    this.engine.zoom(geometry.symbols.length < 3 ? 0.55 : 0.85);
+    this.engine.zoom(0.85 * closer(geometry));
     this.engine.rotate(18, "y");
     this.engine.rotate(12, "x");
     this.engine.render();

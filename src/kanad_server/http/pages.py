@@ -17,7 +17,7 @@ from kanad_server.errors import NotFound
 from kanad_server.http import openapi
 
 STATIC = Path(__file__).parents[1] / "static"
-PAGES = ("/", "/new", "/runs/{id}", "/compare", "/queue", "/library", "/campaigns/{id}", "/about")
+PAGES = ("/", "/new", "/runs/{id}", "/compare", "/queue", "/library", "/about")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
     " worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -36,14 +36,14 @@ class _Manifest(msgspec.Struct, frozen=True):
     files: dict[str, _File]
 
 
-async def page(request: Request) -> Response:
+async def page(_request: Request) -> Response:
     """The shell; the script in it shows the page that the address names."""
-    return await asyncio.to_thread(_shell, request, _PLAIN, "")
+    return await asyncio.to_thread(_shell)
 
 
-async def docs(request: Request) -> Response:
-    """The calls of this server: a page that needs no script, which the built pages turn into one to try them on."""
-    return await asyncio.to_thread(_shell, request, openapi.page(), openapi.calls_table())
+async def docs(_request: Request) -> Response:
+    """The calls of this server: a page that needs no script."""
+    return HTMLResponse(openapi.page())
 
 
 async def asset(request: Request) -> Response:
@@ -51,11 +51,10 @@ async def asset(request: Request) -> Response:
     return await asyncio.to_thread(_asset, request, request.path_params["name"])
 
 
-def _shell(request: Request, plain: str, inside: str) -> Response:
+def _shell() -> Response:
     if _manifest() is None:
-        return HTMLResponse(plain)
-    text = (STATIC / "index.html").read_text().replace('<div id="app"></div>', f'<div id="app">{inside}</div>')
-    return HTMLResponse(text, headers={"Content-Security-Policy": _POLICY})
+        return HTMLResponse(_PLAIN)
+    return HTMLResponse((STATIC / "index.html").read_text(), headers={"Content-Security-Policy": _POLICY})
 
 
 def _asset(request: Request, name: str) -> Response:
