@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run web test test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
+.PHONY: help run web test test-browser test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
 	@echo "make test   set everything up and run the tests (at most 10 minutes on 2 cores)"
 	@echo "make web    build the web pages (make run does it too)"
 	@echo "make test-slow   the tests that take longer"
+	@echo "make test-browser   the pages in Chromium (needs Node and Chromium)"
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
 	@echo "make reliability       write what they measured into docs/reliability.md"
 	@echo "make check  ruff and mypy"
@@ -27,7 +28,10 @@ run: $(VENV)/installed
 web: $(WEB)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q -m "not slow and not faults"
+	$(BIN)/pytest -q -m "not slow and not faults and not browser"
+
+test-browser: $(VENV)/installed-dev $(WEB)
+	$(BIN)/pytest -q -m browser tests/browser
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m slow
