@@ -62,7 +62,8 @@ export class Viewer {
     this.model.now.setStyle({}, STYLE);
     this.engine.zoomTo();
     this.engine.zoom(0.85 * closer(geometry));
-    this.engine.rotate(18, "y");
+    // Along z, as diatomic molecules come, they would be seen end on.
+    this.engine.rotate(geometry.symbols.length === 2 ? 65 : 18, "y");
     this.engine.rotate(12, "x");
     this.engine.render();
   }

@@ -63,6 +63,7 @@ function Log({ lines }: { lines: Line[] }) {
     if (pinned && list.current) list.current.scrollTop = list.current.scrollHeight;
   }, [lines.length, pinned]);
   const shown = lines.slice(-SHOWN_LINES);
+  if (!lines.length) return <p class="muted">Nothing was logged.</p>;
   return (
     <>
       {lines.length > SHOWN_LINES ? <p class="small muted">The last {SHOWN_LINES} of {lines.length} lines; Export has all events.</p> : null}

@@ -49,6 +49,8 @@ export interface PlotProps {
 }
 
 const SHOWN_ROWS = 1_000;
+/** Steps between the ticks of an axis that counts. */
+const WHOLE = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((power) => [power, 2 * power, 5 * power]);
 
 export function Plot(props: PlotProps) {
   const body = useRef<HTMLDivElement>(null);
@@ -264,7 +266,7 @@ function options(latest: Latest, element: HTMLElement, setZoom: (range: [number,
       y: { distr: props.log ? 3 : 1, range: (_, low, high) => rangeOf(latest, low, high) },
     },
     axes: [
-      { ...axis, label: props.xLabel, size: 34, grid: { show: false }, values: (_, splits, __, ___, increment) => tickTexts(splits, increment) },
+      { ...axis, label: props.xLabel, ...(props.xLabel === "Iteration" ? { incrs: WHOLE } : {}), size: 34, grid: { show: false }, values: (_, splits, __, ___, increment) => tickTexts(splits, increment) },
       {
         ...axis,
         label: props.yLabel,
