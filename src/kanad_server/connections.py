@@ -36,7 +36,7 @@ STALLED_S = 30.0
 """A client that takes nothing of its answer for so long is cut off."""
 RESERVED_FILES = 64
 FILES_EACH_SLOT = 16
-YOUNG_BODY_S = 5.0
+YOUNG_BODY_S = 0.25
 """A body in transit gives way to a newcomer only when it is older."""
 
 
@@ -116,7 +116,7 @@ class Connections:
         """Cut off some connections of `address` that ask for nothing; a part at once, so that a flood costs little."""
         now = asyncio.get_running_loop().time()
         waiting = [one for one in self._open if one.address == address and one.gives_way(now)]
-        waiting.sort(key=lambda one: (one.phase, one.since))
+        waiting.sort(key=lambda one: (one.phase is not Phase.LEAVING, one.phase, one.since))
         chosen = waiting[: max(1, len(self._open) // 64)]
         for connection in chosen:
             connection.cut_off()
@@ -226,7 +226,9 @@ class Connection(TCPServer):
     def gives_way(self, now: float) -> bool:
         """Whether a newcomer may have its place."""
         self._look()
-        return self._phase < Phase.BODY or (self._phase is Phase.BODY and now - self.since > YOUNG_BODY_S)
+        if self._phase < Phase.BODY or self._phase is Phase.LEAVING:
+            return True
+        return self._phase is Phase.BODY and now - self.since > YOUNG_BODY_S
 
     def check(self, now: float) -> None:
         """End it if it takes too long, or if the server goes down and it asks for nothing."""

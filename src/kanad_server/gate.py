@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
@@ -52,7 +53,12 @@ class Gate:
     """Tells who asks. One for each server."""
 
     def __init__(
-        self, store: TokenStore, *, may_be_open: bool, monotonic: Callable[[], float] = time.monotonic
+        self,
+        store: TokenStore,
+        *,
+        may_be_open: bool,
+        streams_each: int = 2_000,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._may_be_open = may_be_open
@@ -61,6 +67,8 @@ class Gate:
         self._known: OrderedDict[str, tuple[Person, float]] = OrderedDict()
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
         self._tickets: OrderedDict[str, _Ticket] = OrderedDict()
+        self._streams: Counter[str] = Counter()
+        self._streams_each = streams_each
         self.refused = 0
 
     async def is_open(self) -> bool:
@@ -112,6 +120,23 @@ class Gate:
                 "invalid_ticket", f"the ticket is unknown, used or older than {TICKET_S} s; ask for another"
             )
         return ticket.person
+
+    @contextmanager
+    def stream(self, person: Person) -> Iterator[None]:
+        """One open stream of this person.
+
+        Raises:
+            TooMany: the person has as many as one may have.
+        """
+        if self._streams[person.name] >= self._streams_each:
+            raise TooMany("too_many_streams", f"{self._streams_each} streams are open, the limit; close some first")
+        self._streams[person.name] += 1
+        try:
+            yield
+        finally:
+            self._streams[person.name] -= 1
+            if not self._streams[person.name]:
+                del self._streams[person.name]
 
     async def _bearer(self, token: str, address: str) -> Person:
         digest = tokens.hash_of(token)

@@ -103,6 +103,7 @@ class Journal:
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
         self.failure: Unavailable | None = None
+        self.on_status: Callable[[Experiment], None] = _nobody
         self.commits = 0
         self.events_published = 0
 
@@ -248,6 +249,11 @@ class Journal:
             await self._settled.wait_for(lambda: self._left >= entered)
 
     @property
+    def uncommitted(self) -> int:
+        """Events on their way to the store."""
+        return self._pending_events + self._in_flight
+
+    @property
     def has_room(self) -> bool:
         """Whether the slots may be read."""
         return self._pending_events + self._in_flight < MAX_PENDING_EVENTS
@@ -332,6 +338,8 @@ class Journal:
                 self._committed[experiment.id] = experiment
             self.events_published += len(entry.events)
             self._hub.publish(experiment.id, entry.events)
+            if entry.status_changed:
+                self.on_status(experiment)
         self._end_acceptances(batch)
 
     def _end_acceptances(self, batch: list[_Entry], error: Unavailable | None = None) -> None:
@@ -369,6 +377,10 @@ class Journal:
         if not experiments:
             raise Conflict("idempotency_key_reused", "what was made with this Idempotency-Key was deleted")
         return experiments
+
+
+def _nobody(experiment: Experiment) -> None:
+    """Who is told about a new status as long as nobody wants to know."""
 
 
 def _bodies(events: Sequence[Progress]) -> list[tuple[str, int, str]]:

@@ -174,7 +174,9 @@ def _without_lifespan(app: Starlette) -> Any:
 
     async def served(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
-            await app(scope, receive, send)
+            # What a request raised has been answered and logged; a WebSocket's failure is logged by hypercorn.
+            with contextlib.suppress(*([Exception] if scope["type"] == "http" else [])):
+                await app(scope, receive, send)
             return
         await receive()
         await send({"type": "lifespan.startup.complete"})

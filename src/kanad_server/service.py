@@ -21,6 +21,7 @@ from kanad_server.gate import Gate
 from kanad_server.hub import Hub
 from kanad_server.intake import Intake
 from kanad_server.journal import Journal
+from kanad_server.metrics import Metrics
 from kanad_server.settings import Settings
 from kanad_server.store import SqliteStore, Store
 
@@ -41,6 +42,7 @@ class Service:
     desk: Desk
     files: Files
     gate: Gate
+    metrics: Metrics = field(default_factory=Metrics)
     started_at: str = field(default_factory=clock.now)
 
     def drain(self) -> None:
@@ -94,7 +96,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     intake=Intake(desk, enable_probe=settings.enable_probe),
                     desk=desk,
                     files=files,
-                    gate=Gate(store, may_be_open=settings.is_loopback),
+                    gate=Gate(store, may_be_open=settings.is_loopback, streams_each=settings.max_viewers_each),
                 )
                 try:
                     async with _running(service):
@@ -106,6 +108,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 @asynccontextmanager
 async def _running(service: Service) -> AsyncIterator[None]:
     """The service's tasks. A task that fails takes the service down: it would be lame without it."""
+    service.journal.on_status = service.metrics.status_changed
     async with asyncio.TaskGroup() as group:
         committing = group.create_task(service.journal.run(), name="journal")
         others = [
@@ -113,6 +116,7 @@ async def _running(service: Service) -> AsyncIterator[None]:
             group.create_task(service.engine.warm(), name="warm-slots"),
             group.create_task(service.desk.warm(), name="warm-desk"),
             group.create_task(keeper.keep(service.store), name="keeper"),
+            group.create_task(service.metrics.sample_loop(), name="loop-sampler"),
         ]
         try:
             yield

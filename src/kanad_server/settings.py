@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     header_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
     body_s: Annotated[float, Meta(gt=0, le=600)] = 15.0
     idle_s: Annotated[float, Meta(gt=0, le=3_600)] = 60.0
+    max_viewers_each: Annotated[int, Meta(ge=1)] = 2_000
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
     checkpoint_s: Annotated[float, Meta(ge=0, le=86_400)] = 5.0
     drain_s: Annotated[float, Meta(gt=0, le=60)] = 3.0

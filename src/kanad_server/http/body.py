@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,10 +23,13 @@ T = TypeVar("T")
 MAX_DEPTH = 64
 """Deeper nesting than any request needs; a reader that recurses must not be led further."""
 MAX_SHOWN = 80
+LARGE_BYTES = 64 * 1024
 
 _KNOWN = {".method.name": tuple(METHODS), ".task.name": tuple(TASKS)}
 
 _encode = msgspec.json.Encoder().encode
+_NO_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+|"', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 
@@ -38,12 +43,28 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise NotJson("not_json", f"the body must be application/json, not {content_type[:MAX_SHOWN]!r}")
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise NotJson("not_json", f"the body must be sent as it is, not coded as {coding[:MAX_SHOWN]!r}")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced[:19]) > max_bytes:
+        raise BodyTooLarge("body_too_large", f"the body has more than {max_bytes} bytes")
     parts = bytearray()
     async for part in request.stream():
         parts += part
         if len(parts) > max_bytes:
             raise BodyTooLarge("body_too_large", f"the body has more than {max_bytes} bytes")
     return bytes(parts)
+
+
+async def beside(read: Callable[[bytes], T], body: bytes) -> T:
+    """`read(body)`, in a thread where the body is large, so that nobody waits for it."""
+    return read(body) if len(body) < LARGE_BYTES else await asyncio.to_thread(read, body)
+
+
+async def decoded(body: bytes, kind: type[T]) -> T:
+    """`decode`, beside the loop where the body is large."""
+    return await beside(partial(decode, kind=kind), body)
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -156,12 +177,10 @@ def _is_deep(body: bytes) -> bool:
     """Whether brackets outside strings nest deeper than MAX_DEPTH."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
-    depth = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', body, re.DOTALL):
-        if token[0] in (b"[", b"{"):
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif token[0] in (b"]", b"}"):
-            depth -= 1
-    return False
+    brackets = _NO_BRACKET.sub(b"", body).translate(_ONE_KIND)
+    for _ in range(MAX_DEPTH):
+        inner = brackets.replace(b"[]", b"")  # one level, all of it at once
+        if inner == brackets:
+            return brackets.count(b"[") > MAX_DEPTH
+        brackets = inner
+    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH

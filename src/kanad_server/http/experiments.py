@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from kanad_server.errors import Conflict, Malformed, no_experiment
-from kanad_server.http.body import answer, decode, query_int, read_body
+from kanad_server.http.body import answer, beside, decode, query_int, read_body
 from kanad_server.http.specs import decode_spec
 from kanad_server.intake import under
 from kanad_server.journal import Key
@@ -47,7 +47,7 @@ async def submit(request: Request) -> Response:
     key = key_of(request, body)
     if key is None:
         service.dispatch.check_room(owner, 1)
-    prepared = await service.intake.feasible(decode_spec(body))
+    prepared = await service.intake.feasible(await beside(decode_spec, body))
     (experiment,), is_new = await service.dispatch.submit([prepared.spec], owner=owner, key=key)
     headers = {"Location": f"/api/v1/experiments/{experiment.id}"}
     if wait_s is not None:

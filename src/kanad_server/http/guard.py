@@ -5,6 +5,7 @@ Whether that person may make this very call is said in `rules`.
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, QueryParams
@@ -17,6 +18,8 @@ from kanad_server.http.problems import of_refused, of_unavailable
 from kanad_server.people import Person
 from kanad_server.settings import Settings
 
+MESSAGES_PER_S = 1_000
+"""A subscription of a thousand experiments at once must fit."""
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "api_key", "apikey", "auth", "authorization", "key"})
 
 
@@ -36,6 +39,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                scope["app"].state.service.metrics.answers[message["status"]] += 1
                 message["headers"] = secured(message.get("headers", []))
             await send(message)
 
@@ -46,7 +50,8 @@ class Guard:
             await answer(scope, receive, send_with_headers)
         else:
             scope["state"] = {**scope.get("state", {}), "person": person}
-            await self._app(scope, receive, send_with_headers)
+            counted = _counted(receive, send) if scope["type"] == "websocket" else receive
+            await self._app(scope, counted, send_with_headers)
 
     async def _who(self, scope: Scope) -> Person | None:
         headers = Headers(scope=scope)
@@ -71,6 +76,27 @@ class Guard:
                 "a token in an address ends up in logs and histories; send Authorization: Bearer <token>,"
                 " or for a stream a ticket from POST /api/v1/tickets. Revoke the token if it was a real one",
             )
+
+
+def _counted(receive: Receive, send: Send) -> Receive:
+    """`receive` of a WebSocket that is closed with 1008 when its peer talks too much."""
+    since, count = 0.0, 0
+
+    async def counted() -> Message:
+        nonlocal since, count
+        message = await receive()
+        if message["type"] == "websocket.receive":
+            now = time.monotonic()
+            if now - since > 1.0:
+                since, count = now, 0
+            count += 1
+            if count > MESSAGES_PER_S:
+                reason = f"more than {MESSAGES_PER_S} messages within a second"
+                await send({"type": "websocket.close", "code": 1008, "reason": reason})
+                return {"type": "websocket.disconnect", "code": 1008, "reason": reason}
+        return message
+
+    return counted
 
 
 def _unavailable(error: KanadError) -> Unavailable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kanad_server.http.body import answer, decode, read_body
+from kanad_server.http.body import answer, beside, decoded, read_body
 from kanad_server.http.experiments import service_of
 from kanad_server.http.specs import decode_spec
 from kanad_server.wire import LibraryMolecule, Molecule, MoleculePage, ParsedMolecule
@@ -16,7 +16,7 @@ async def parse(request: Request) -> Response:
     """SMILES, XYZ text, atoms or a library name in; nuclei, formula, electrons and warnings out."""
     service = service_of(request)
     body = await read_body(request, service.settings.max_body_bytes)
-    return answer(_parsed(await service.intake.parse(decode(body, Molecule))))
+    return answer(_parsed(await service.intake.parse(await decoded(body, Molecule))))
 
 
 async def library(request: Request) -> Response:
@@ -45,7 +45,7 @@ async def estimate(request: Request) -> Response:
     """What a spec would cost, and whether it would be accepted."""
     service = service_of(request)
     body = await read_body(request, service.settings.max_body_bytes)
-    return answer((await service.intake.prepare(decode_spec(body))).estimate)
+    return answer((await service.intake.prepare(await beside(decode_spec, body))).estimate)
 
 
 def _parsed(parsed: Parsed) -> ParsedMolecule:

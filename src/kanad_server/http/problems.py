@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from http import HTTPStatus
 
 import msgspec
@@ -97,13 +98,16 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """A fault of ours: the log has the traceback, the answer has none of it."""
+    """A fault of ours: the log has the traceback under the id that the answer has, and the answer nothing more."""
+    error_id = secrets.token_hex(8)
+    log.error("a request failed", exc_info=error, extra={"error_id": error_id, "method": request.method})
     return problem(
         Problem(
             title="Internal Server Error",
             status=500,
-            detail="the server failed at this request; its log says why",
+            detail="the server failed at this request; its log says why, under this id",
             code="internal_error",
+            details={"error_id": error_id},
         )
     )
 

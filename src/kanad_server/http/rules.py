@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -102,12 +103,16 @@ class _Ruled:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         rule = self._rules["WS" if scope["type"] == "websocket" else scope["method"]]
-        try:
-            _let_in(rule, scope)
-        except Refused as refusal:
-            await of_refused(refusal)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        with ExitStack() as held:
+            try:
+                _let_in(rule, scope)
+                if rule.stream:
+                    gate: Gate = scope["app"].state.service.gate
+                    held.enter_context(gate.stream(scope["state"]["person"]))
+            except Refused as refusal:
+                await of_refused(refusal)(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
 
 
 def _let_in(rule: Rule, scope: Scope) -> None:

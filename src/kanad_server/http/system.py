@@ -7,10 +7,7 @@ from functools import cache
 from importlib import metadata
 
 from msgspec.structs import replace
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,7 +28,12 @@ async def live(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """The server can take work; 503 with the reasons when it cannot."""
-    reasons = service_of(request).unready()
+    service = service_of(request)
+    reasons = service.unready()
+    try:
+        await service.store.any_token()
+    except Unavailable:
+        reasons.append("the store cannot read")
     if reasons:
         return answer(Health(status="unavailable", reasons=tuple(reasons)), 503, {"Retry-After": "1"})
     return answer(Health(status="ok"))
@@ -60,41 +62,12 @@ def _seen(slot: SlotView, service: Service, person: Person) -> SlotView:
 async def metrics(request: Request) -> Response:
     """The same in Prometheus' words."""
     service = service_of(request)
-    registry = CollectorRegistry()
     try:
         counts = await service.store.counts()
     except Unavailable:
         counts = {}  # the other figures matter the more while the store is away
-    registry.register(_Figures(service, counts))
-    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-class _Figures(Collector):
-    """What one scrape sees."""
-
-    def __init__(self, service: Service, counts: dict[str, int]) -> None:
-        self._service = service
-        self._counts = counts
-
-    def collect(self) -> list[GaugeMetricFamily | CounterMetricFamily]:
-        """The figures as they are now."""
-        service = self._service
-        experiments = GaugeMetricFamily("kanad_experiments", "Stored experiments", labels=["status"])
-        for status, count in self._counts.items():
-            experiments.add_metric([status], count)
-        slots = GaugeMetricFamily("kanad_slots", "Slots", labels=["state"])
-        states = [slot.view().state for slot in service.engine.slots]
-        for state in sorted(set(states)):
-            slots.add_metric([state], states.count(state))
-        journal = service.journal
-        return [
-            experiments,
-            slots,
-            GaugeMetricFamily("kanad_queue_length", "Waiting experiments", service.dispatch.queue_length),
-            GaugeMetricFamily("kanad_viewers", "Connected viewers", service.hub.viewers),
-            CounterMetricFamily("kanad_events", "Events published", journal.events_published),
-            CounterMetricFamily("kanad_commits", "Transactions of the journal", journal.commits),
-        ]
+    page = service.metrics.page(service, counts, getattr(request.app.state, "connections", None))
+    return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @cache
