@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from kanad_server import campaigns, clock
 from kanad_server.errors import Conflict, Malformed, NotFound, Unavailable
-from kanad_server.http.body import answer, convert, decode, query_int, read_body
+from kanad_server.http.body import answer, convert, decoded, query_int, read_body
 from kanad_server.http.experiments import key_of, person_of, service_of
 from kanad_server.http.stream import DONE, NOT_FOUND, RESTARTING, SEND_S, TOO_SLOW
 from kanad_server.service import Service
@@ -45,7 +45,7 @@ async def submit(request: Request) -> Response:
     service, owner = service_of(request), person_of(request).name
     body = await read_body(request, service.settings.max_body_bytes)
     key = key_of(request, body)
-    post = decode(body, CampaignPost)
+    post = await decoded(body, CampaignPost)
     planned = campaigns.plan(post)
     if key is None:
         service.dispatch.check_room(owner, len(planned))

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from kanad_server.errors import Conflict, Malformed, no_experiment
-from kanad_server.http.body import answer, beside, decode, query_int, read_body
+from kanad_server.http.body import answer, beside, decoded, query_int, read_body
 from kanad_server.http.specs import decode_spec
 from kanad_server.intake import under
 from kanad_server.journal import Key
@@ -61,7 +61,7 @@ async def submit_batch(request: Request) -> Response:
     service, owner = service_of(request), person_of(request).name
     body = await read_body(request, service.settings.max_body_bytes)
     key = key_of(request, body)
-    specs = decode(body, Batch).experiments
+    specs = (await decoded(body, Batch)).experiments
     if key is None:
         service.dispatch.check_room(owner, len(specs))
     prepared = await service.intake.feasible_all(
