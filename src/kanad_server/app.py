@@ -57,6 +57,7 @@ def routes() -> list[BaseRoute]:
                 Route(f"{campaign}/summary.csv", campaigns.summary_csv, methods=["GET"]),
                 Route(f"{campaign}/cancel", campaigns.cancel, methods=["POST"]),
                 WebSocketRoute(f"{campaign}/stream", campaigns.stream),
+                WebSocketRoute("/stream", stream.streams),
                 Route("/tickets", tickets.issue, methods=["POST"]),
                 Route("/estimate", molecules.estimate, methods=["POST"]),
                 Route("/molecules/parse", molecules.parse, methods=["POST"]),

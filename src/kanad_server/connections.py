@@ -25,7 +25,9 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import parse_socket_addr
 
+from kanad_server import plainsocket
 from kanad_server.http1 import Http1, refusal
+from kanad_server.peer import CURRENT, Peer
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +161,7 @@ class Connection(TCPServer):
         if not self._connections.admit(self):
             await self._say_full()
             return
+        CURRENT.set(Peer(self.writer))
         try:
             await self._serve()
         except asyncio.CancelledError:
@@ -332,5 +335,6 @@ def _answer(status: int, code: str, detail: str, retry_after_s: int | None = Non
 def install(limits: Limits) -> Connections:
     """Make hypercorn use our connections; it has no setting for that."""
     connections = Connections(limits)
+    plainsocket.install()
     hypercorn.asyncio.run.TCPServer = partial(Connection, connections)  # type: ignore[attr-defined,assignment]  # a factory
     return connections

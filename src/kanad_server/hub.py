@@ -1,24 +1,35 @@
 """Fan-out: experiment id -> the viewers that follow it.
 
 A viewer is a cursor, not a queue: it holds the number of the last event it has. What is due is taken from the
-channel's tail (the newest events, already encoded once for all), and from the log where the tail does not reach
-back so far. No viewer can slow another one, the solver, or the journal.
+channel's tail (the newest events), and from the log where the tail does not reach back so far. Viewers at the live edge
+are served in rounds: what is due becomes one batch, put together once for all who hold the same position, and is handed
+to each sink in place. While a round is going on, events gather for the next one: the load itself sets the batch. No
+viewer can slow another one, the solver, or the journal.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Protocol
 
+from kanad_server.batch import Batch, Message, fitting
+from kanad_server.board import Board
 from kanad_server.errors import Unavailable
+from kanad_server.wire import Experiment
 
-TAIL_EVENTS = 512
-"""Newest events kept in memory for an experiment that has viewers."""
-REPLAY_EVENTS = 500
+TAIL_EVENTS = 4_096
+TAIL_BYTES = 1024 * 1024
+"""Newest events kept in memory for an experiment that has viewers: so many at most, and no more text than this."""
+REPLAY_EVENTS = 400
 """Events read from the log at a time."""
+REPLAYS_KEPT = 4
+"""Batches from the log that late viewers of one experiment share."""
+SLICE = 32
+"""Viewers served before the loop may do something else, so that a crowd delays nobody but itself."""
 
 
 class Log(Protocol):
@@ -31,106 +42,230 @@ class Log(Protocol):
         """The last number of an experiment that has ended; None while more may come."""
 
 
+class Sink(Protocol):
+    """Where a viewer's batches go."""
+
+    def put(self, batch: Batch) -> bool:
+        """Hand a batch over without waiting; whether another one could be taken at once."""
+
+    async def clear(self) -> None:
+        """Wait until another batch can be taken; raises when that is hopeless."""
+
+
+class _Viewer:
+    """A cursor."""
+
+    __slots__ = ("after", "sink", "woken")
+
+    def __init__(self, sink: Sink, after: int) -> None:
+        self.sink = sink
+        self.after = after
+        self.woken: asyncio.Future[None] | None = None
+
+    def take(self, batch: Batch) -> bool:
+        self.after = batch.last
+        return self.sink.put(batch)
+
+    def wake(self) -> None:
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
+
+
 class _Channel:
     """The live edge of one experiment, shared by its viewers."""
 
     def __init__(self) -> None:
-        self.tail: deque[tuple[int, str]] = deque(maxlen=TAIL_EVENTS)
         self.last_seq = 0
+        self.is_over = False
         self.viewers = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._tail: deque[Message] = deque()
+        self._tail_bytes = 0
+        self._waiting: dict[_Viewer, None] = {}
+        self._batches: dict[tuple[int, int], Batch] = {}
+        self._replays: dict[int, Batch] = {}
+        self._reading: asyncio.Lock | None = None
+        self._in_round = False
 
-    def push(self, events: Sequence[tuple[str, int, str]]) -> None:
-        self.tail.extend((seq, body) for _, seq, body in events)
+    def push(self, events: Sequence[tuple[str, int, str]], *, is_over: bool) -> None:
+        for _, seq, body in events:
+            self._tail.append(Message(body, seq))
+            self._tail_bytes += len(body)
+        while len(self._tail) > TAIL_EVENTS or (self._tail_bytes > TAIL_BYTES and len(self._tail) > 1):
+            self._tail_bytes -= len(self._tail.popleft().text)
         self.last_seq = events[-1][1]
-        self.wake()
+        self.is_over = is_over
+        if self._waiting and not self._in_round:
+            self._in_round = True
+            asyncio.get_running_loop().call_soon(self._begin_round)
 
     def wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        self._waiting.clear()
+        for viewer in self._waiting:
+            viewer.wake()
 
-    def behind(self, after: int) -> list[str] | None:
-        """What the tail holds behind `after`; None where it does not reach back so far."""
-        if not self.tail or self.tail[0][0] > after + 1:
+    def behind(self, after: int, edge: int) -> Batch | None:
+        """What the tail holds behind `after`, up to `edge`; None where it does not reach back so far, or has nothing.
+
+        Put together once for all viewers that are there.
+        """
+        if after >= edge or not self._tail or self._tail[0].seq > after + 1:
             return None
-        return [body for seq, body in self.tail if seq > after]
+        batch = self._batches.get((after, edge))
+        if batch is None:
+            if len(self._batches) >= 16:
+                self._batches.clear()
+            first = after + 1 - self._tail[0].seq
+            batch = fitting(list(islice(self._tail, first, first + edge - after)))
+            self._batches[after, edge] = batch
+        return batch
 
-    async def changed(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
+    async def replay(self, experiment_id: str, after: int, log: Log) -> Batch | None:
+        """What the log holds behind `after`; None when that is nothing. Viewers that are there together read once."""
+        batch = self._replays.get(after)
+        if batch is not None:
+            return batch
+        if self._reading is None:
+            self._reading = asyncio.Lock()
+        async with self._reading:
+            batch = self._replays.get(after)
+            if batch is None:
+                rows = await log.events(experiment_id, after, REPLAY_EVENTS)
+                if not rows:
+                    return None
+                batch = fitting([Message(body, seq) for seq, body in rows])
+                if self.viewers > 1:
+                    self._replays[after] = batch
+                    if len(self._replays) > REPLAYS_KEPT:
+                        del self._replays[next(iter(self._replays))]
+        return batch
+
+    async def changed(self, viewer: _Viewer) -> None:
+        """Wait at the live edge, served in place, until the viewer has to look for itself."""
+        viewer.woken = asyncio.get_running_loop().create_future()
+        self._waiting[viewer] = None
         try:
-            await future
+            await viewer.woken
         finally:
-            self._waiting.discard(future)
+            del self._waiting[viewer]
+            viewer.woken = None
+
+    def _begin_round(self) -> None:
+        # One edge for the whole round: everybody at the same position gets the same bytes.
+        self._serve(iter(list(self._waiting)), self.last_seq)
+
+    def _serve(self, viewers: Iterator[_Viewer], edge: int) -> None:
+        served = 0
+        for viewer in islice(viewers, SLICE):
+            served += 1
+            if viewer.woken is None or viewer.woken.done() or viewer.after >= edge:
+                continue  # it has gone, looks for itself already, or has come back with all of this round
+            batch = self.behind(viewer.after, edge)
+            is_clear = batch is not None and viewer.take(batch)
+            if not is_clear or self.is_over or viewer.after < edge:
+                viewer.wake()
+        if served == SLICE:
+            asyncio.get_running_loop().call_soon(self._serve, viewers, edge)
+        elif self._waiting and self.last_seq > edge:
+            asyncio.get_running_loop().call_soon(self._begin_round)
+        else:
+            self._in_round = False
 
 
 class Hub:
-    """All channels. `publish` is called by the journal alone, after a commit."""
+    """All channels, and the board of summaries. `publish` is called by the journal alone, after a commit."""
 
-    def __init__(self, max_viewers: int = 5_000) -> None:
+    def __init__(self, max_viewers: int = 5_000, max_viewers_per_person: int = 5_000) -> None:
         self._channels: dict[str, _Channel] = {}
         self._max_viewers = max_viewers
-        self._closing = False
+        self._max_each = max_viewers_per_person
+        self._connected: Counter[str] = Counter()
+        self._closing = asyncio.Event()
+        self.board = Board()
         self.viewers = 0
 
-    def publish(self, experiment_id: str, events: Sequence[tuple[str, int, str]]) -> None:
-        """Hand committed events to the viewers of an experiment."""
-        channel = self._channels.get(experiment_id)
-        if channel is not None:
-            channel.push(events)
+    def publish(self, experiment: Experiment, events: Sequence[tuple[str, int, str]]) -> None:
+        """Hand committed events to the viewers of an experiment, which stands as it does after them."""
+        channel = self._channels.get(experiment.id)
+        if channel is not None and events:
+            channel.push(events, is_over=experiment.is_final)
+        self.board.note(experiment)
 
-    async def follow(self, experiment_id: str, after: int, log: Log) -> AsyncGenerator[list[str], None]:
-        """What is due behind `after`, batch by batch, to the last event of an experiment that has ended.
+    async def serve(self, experiment_id: str, after: int, log: Log, sink: Sink) -> int | None:
+        """Put what is due behind `after` into `sink`, to the last event of an experiment that has ended.
 
-        Leaves early, without the end, when the hub is closing. Each event comes once, in order.
-
-        Raises:
-            Unavailable: there are too many viewers.
+        Returns the number of that event, or None when the hub is closing. Each event comes once, in order. What
+        `sink.clear` raises is raised.
         """
+        viewer = _Viewer(sink, after)
         with self._join(experiment_id) as channel:
-            while not self._closing:
-                batch = channel.behind(after)
-                if batch is None:
+            while not self.is_closing:
+                batch = channel.behind(viewer.after, channel.last_seq)
+                if batch is None and not 0 < channel.last_seq <= viewer.after:
                     # Nothing is lost between this read and the next wait: whatever is committed meanwhile
                     # is pushed to the tail, because the channel was joined before the log was read.
-                    batch = [body for _, body in await log.events(experiment_id, after, REPLAY_EVENTS)]
-                if batch:
-                    after += len(batch)  # numbers run without gaps
-                    yield batch
+                    batch = await channel.replay(experiment_id, viewer.after, log)
+                if batch is not None:
+                    if viewer.take(batch):
+                        await asyncio.sleep(0)  # a long log to a fast socket leaves the loop to others too
+                    else:
+                        await sink.clear()
                     continue
                 end = await log.ended_at(experiment_id)
-                if end is not None and after >= end:
-                    return
-                if channel.last_seq <= after and not self._closing:
-                    await channel.changed()
+                if end is not None and viewer.after >= end:
+                    return viewer.after
+                if channel.last_seq <= viewer.after and not self.is_closing:
+                    await channel.changed(viewer)
+                    if not self.is_closing:
+                        await sink.clear()
+        return None
 
     def close(self) -> None:
-        """Let every `follow` end, because the server goes down."""
-        self._closing = True
+        """Let every viewer go, because the server goes down."""
+        self._closing.set()
         for channel in self._channels.values():
             channel.wake()
 
     @property
     def is_closing(self) -> bool:
         """Whether `close` was called."""
-        return self._closing
+        return self._closing.is_set()
+
+    async def closing(self) -> None:
+        """Wait until `close` is called."""
+        await self._closing.wait()
+
+    @contextmanager
+    def connected(self, person: str) -> Iterator[None]:
+        """Count a connection of `person` while it is open.
+
+        Raises:
+            Unavailable: there are too many, of this person or in all.
+        """
+        if self.viewers >= self._max_viewers:
+            raise Unavailable(
+                "too_many_viewers", f"{self.viewers} viewers are connected, which is the limit; try again later"
+            )
+        if self._connected[person] >= self._max_each:
+            raise Unavailable(
+                "too_many_viewers",
+                f"{self._connected[person]} streams are open under your name, which is the limit; close some",
+            )
+        self.viewers += 1
+        self._connected[person] += 1
+        try:
+            yield
+        finally:
+            self.viewers -= 1
+            self._connected[person] -= 1
+            if not self._connected[person]:
+                del self._connected[person]
 
     @contextmanager
     def _join(self, experiment_id: str) -> Iterator[_Channel]:
-        if self.viewers >= self._max_viewers:
-            raise Unavailable(
-                "too_many_viewers",
-                f"{self.viewers} viewers are connected, which is the limit; try again later",
-            )
         channel = self._channels.setdefault(experiment_id, _Channel())
         channel.viewers += 1
-        self.viewers += 1
         try:
             yield channel
         finally:
-            self.viewers -= 1
             channel.viewers -= 1
             if not channel.viewers:
                 del self._channels[experiment_id]

@@ -337,7 +337,7 @@ class Journal:
             else:
                 self._committed[experiment.id] = experiment
             self.events_published += len(entry.events)
-            self._hub.publish(experiment.id, entry.events)
+            self._hub.publish(experiment, entry.events)
             if entry.status_changed:
                 self.on_status(experiment)
         self._end_acceptances(batch)

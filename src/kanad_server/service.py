@@ -22,6 +22,7 @@ from kanad_server.hub import Hub
 from kanad_server.intake import Intake
 from kanad_server.journal import Journal
 from kanad_server.metrics import Metrics
+from kanad_server.peer import Pulse
 from kanad_server.settings import Settings
 from kanad_server.store import SqliteStore, Store
 
@@ -43,6 +44,7 @@ class Service:
     files: Files
     gate: Gate
     metrics: Metrics = field(default_factory=Metrics)
+    pulse: Pulse = field(default_factory=Pulse)
     started_at: str = field(default_factory=clock.now)
 
     def drain(self) -> None:
@@ -72,7 +74,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     data = settings.data_path
     with _owned(data):
         async with SqliteStore(data / "kanad.sqlite") as store:
-            hub = Hub(settings.max_viewers)
+            hub = Hub(settings.max_viewers, settings.max_viewers_each)
             journal = Journal(store, hub)
             scratch = data.absolute() / "scratch"
             files = Files(data.absolute() / "files")
@@ -117,6 +119,7 @@ async def _running(service: Service) -> AsyncIterator[None]:
             group.create_task(service.desk.warm(), name="warm-desk"),
             group.create_task(keeper.keep(service.store), name="keeper"),
             group.create_task(service.metrics.sample_loop(), name="loop-sampler"),
+            group.create_task(service.pulse.run(), name="pulse"),
         ]
         try:
             yield

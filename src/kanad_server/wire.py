@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -11,7 +11,7 @@ from kanad_solvers.errors import FieldError
 from kanad_solvers.prepare import Estimate
 from kanad_solvers.progress import Convergence, Geometry, Log, Point, Progress, Stage, State
 from kanad_solvers.result import Coordinates, Result
-from kanad_solvers.spec import Molecule, Spec
+from kanad_solvers.spec import Molecule, Spec, name_of
 
 MAX_BATCH = 1_000
 """Experiments of a batch or a campaign, at most."""
@@ -180,6 +180,138 @@ class MemberProgress(msgspec.Struct, frozen=True, kw_only=True, tag="member"):
     member: Member
 
 
+# The stream of many experiments
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="op"):
+    """What a client says on ``/stream``."""
+
+
+class Subscribe(Op, frozen=True, kw_only=True, tag="subscribe"):
+    """Send the events of experiment ``id`` behind ``after``, to its end."""
+
+    id: str
+    after: Annotated[int, Meta(ge=0, le=2**53)] = 0
+
+
+class Unsubscribe(Op, frozen=True, kw_only=True, tag="unsubscribe"):
+    """Send no more events of experiment ``id``."""
+
+    id: str
+
+
+class Watch(Op, frozen=True, kw_only=True, tag="watch"):
+    """Send a summary of each experiment that changes: of all, or of those that are, or have just ceased to be, in a
+    state. Takes the place of the watch before."""
+
+    status: Literal["*", "queued", "running", "completed", "failed", "cancelled"] = "*"
+
+
+class Ping(Op, frozen=True, kw_only=True, tag="ping"):
+    """Answer with a pong."""
+
+
+ClientOp: TypeAlias = Subscribe | Unsubscribe | Watch | Ping
+"""Everything a client may say."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What the server says on ``/stream`` beside events; has no ``seq``."""
+
+
+class Subscribed(Reply, frozen=True, kw_only=True, tag="subscribed"):
+    """The events behind ``after`` follow."""
+
+    experiment_id: str
+    after: int
+    last_seq: int
+
+
+class Unsubscribed(Reply, frozen=True, kw_only=True, tag="unsubscribed"):
+    """No more events of this experiment follow."""
+
+    experiment_id: str
+
+
+class Watching(Reply, frozen=True, kw_only=True, tag="watching"):
+    """Summaries of what changes from now on follow."""
+
+    status: str
+
+
+class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
+    """The server lives."""
+
+
+class End(Reply, frozen=True, kw_only=True, tag="end"):
+    """The experiment has ended and everything was sent; the subscription is over."""
+
+    experiment_id: str
+    last_seq: int
+
+
+class OpRefused(Reply, frozen=True, kw_only=True, tag="error"):
+    """An op was not done; the stream goes on."""
+
+    code: str
+    message: str
+    op: str | None = None
+    experiment_id: str | None = None
+
+
+class ExperimentSummary(Reply, frozen=True, kw_only=True, tag="summary"):
+    """How an experiment stands; the newest of several changes that came close together."""
+
+    experiment_id: str
+    name: str
+    tags: tuple[str, ...]
+    method: str
+    task: str
+    basis: str
+    status: StatusName
+    attempt: int
+    progress: Percentage
+    energy_hartree: float | None
+    error: Error | None
+    last_seq: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    cancel_requested: bool
+    owner: str
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Self:
+        """The summary of an experiment."""
+        spec = experiment.spec
+        return cls(
+            experiment_id=experiment.id,
+            name=experiment.name,
+            tags=experiment.tags,
+            method=name_of(spec.method),
+            task=name_of(spec.task),
+            basis=spec.basis,
+            status=experiment.status,
+            attempt=experiment.attempt,
+            progress=experiment.progress,
+            energy_hartree=experiment.energy_hartree,
+            error=experiment.error,
+            last_seq=experiment.last_seq,
+            created_at=experiment.created_at,
+            started_at=experiment.started_at,
+            finished_at=experiment.finished_at,
+            cancel_requested=experiment.cancel_requested,
+            owner=experiment.owner,
+        )
+
+
+ServerReply: TypeAlias = Subscribed | Unsubscribed | Watching | Pong | End | OpRefused | ExperimentSummary
+"""Everything the server says on ``/stream`` beside events."""
+
+
+# Pages
+
+
 class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of experiments; pass ``next_cursor`` back as ``cursor`` for the next one."""
 
@@ -325,13 +457,16 @@ __all__ = [
     "CampaignPost",
     "CampaignProgress",
     "CampaignView",
+    "ClientOp",
     "Convergence",
+    "End",
     "Error",
     "Estimate",
     "Event",
     "EventPage",
     "Experiment",
     "ExperimentPage",
+    "ExperimentSummary",
     "FieldError",
     "Geometry",
     "Grid",
@@ -344,21 +479,33 @@ __all__ = [
     "MethodPage",
     "Molecule",
     "MoleculePage",
+    "Op",
+    "OpRefused",
     "ParsedMolecule",
     "Percentage",
+    "Ping",
     "Point",
+    "Pong",
     "Problem",
     "Progress",
+    "Reply",
     "Reported",
     "Result",
+    "ServerReply",
     "SlotView",
     "Spec",
     "Stage",
     "State",
     "Status",
     "StatusName",
+    "Subscribe",
+    "Subscribed",
     "Summary",
     "System",
     "TaskDescription",
     "Ticket",
+    "Unsubscribe",
+    "Unsubscribed",
+    "Watch",
+    "Watching",
 ]

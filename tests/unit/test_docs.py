@@ -44,7 +44,8 @@ def test_every_route_is_described() -> None:
     "struct",
     [
         wire.Experiment, wire.Percentage, wire.Estimate, wire.ParsedMolecule, wire.System, wire.SlotView,
-        wire.Problem, *get_args(wire.Event), result.Result, result.ElectronicState, result.Orbitals,
+        wire.Problem, *get_args(wire.Event), *get_args(wire.ClientOp),
+        *get_args(wire.ServerReply), result.Result, result.ElectronicState, result.Orbitals,
         result.Properties, result.Reference, result.Circuit, result.Provenance, result.Optimization,
         result.Frequencies, result.ScanCurve, result.VariationalSearch, result.Sampling, result.SamplingIteration,
         spec.Spec, spec.Molecule, spec.Solvent, spec.Coordinate,

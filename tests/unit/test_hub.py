@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import aclosing
+from collections.abc import Callable
+from contextlib import suppress
 
+import msgspec
 import pytest
 
 from kanad_server import hub as hub_module
+from kanad_server.batch import Batch
+from kanad_server.board import Watcher
 from kanad_server.errors import Unavailable
 from kanad_server.hub import Hub
+from kanad_server.testing import spec
+from kanad_server.wire import Experiment, Percentage, StatusName
 
 
 class Log:
@@ -22,54 +28,115 @@ class Log:
 
     async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
         await asyncio.sleep(0)
-        return [(seq, body) for seq, body in enumerate(self.bodies, 1) if seq > after][:limit]
+        return list(enumerate(self.bodies[after : after + limit], after + 1))
 
     async def ended_at(self, experiment_id: str) -> int | None:
         await asyncio.sleep(0)
         return len(self.bodies) if self.is_over else None
 
-    def write(self, hub: Hub, count: int) -> None:
+    def write(self, hub: Hub, count: int, *, is_last: bool = False) -> None:
         first = len(self.bodies) + 1
         self.bodies += [str(seq) for seq in range(first, first + count)]
-        hub.publish("x", [("x", seq, str(seq)) for seq in range(first, first + count)])
+        self.is_over = is_last
+        status: StatusName = "completed" if is_last else "running"
+        events = [("x", seq, str(seq)) for seq in range(first, first + count)]
+        hub.publish(experiment(status, len(self.bodies)), events)
 
 
-async def collect(hub: Hub, log: Log, after: int = 0) -> list[int]:
-    async with aclosing(hub.follow("x", after, log)) as batches:
-        return [int(body) async for batch in batches for body in batch]
+def experiment(status: StatusName, last_seq: int, experiment_id: str = "x", owner: str = "local") -> Experiment:
+    return Experiment(
+        id=experiment_id, name="", tags=(), priority=0, status=status, spec=spec(), spec_hash="", attempt=1,
+        progress=Percentage(), last_seq=last_seq, created_at="", owner=owner,
+    )  # fmt: skip
+
+
+class Reader:
+    """A sink that keeps what it gets; `pace` says how often it is full and has to be waited for."""
+
+    def __init__(self, pace: random.Random | None = None) -> None:
+        self.batches: list[Batch] = []
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+        self._pace = pace
+
+    def put(self, batch: Batch) -> bool:
+        self.batches.append(batch)
+        return self.is_open.is_set() and (self._pace is None or self._pace.random() < 0.5)
+
+    async def clear(self) -> None:
+        await self.is_open.wait()
+        if self._pace is not None:
+            for _ in range(self._pace.randint(0, 3)):
+                await asyncio.sleep(0)
+
+    @property
+    def seen(self) -> list[int]:
+        return [message.seq for batch in self.batches for message in batch.messages]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def collect(hub: Hub, log: Log, after: int = 0, pace: random.Random | None = None) -> list[int]:
+    reader = Reader(pace)
+    await hub.serve("x", after, log, reader)
+    return reader.seen
 
 
 async def test_viewers_that_join_at_any_moment_see_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "TAIL_EVENTS", 8)  # so that many have to go back to the log
+    monkeypatch.setattr(hub_module, "REPLAY_EVENTS", 5)
+    monkeypatch.setattr(hub_module, "SLICE", 3)
     chance = random.Random(1)
     hub, log = Hub(), Log()
     viewers = []
     for _ in range(200):
         log.write(hub, chance.randint(1, 12))
         after = chance.randint(0, len(log.bodies))
-        viewers.append((after, asyncio.ensure_future(collect(hub, log, after))))
+        viewers.append(
+            (after, asyncio.ensure_future(collect(hub, log, after, chance if chance.random() < 0.5 else None)))
+        )
         for _ in range(chance.randint(0, 5)):
             await asyncio.sleep(0)
-    log.is_over = True
-    log.write(hub, 1)
+    log.write(hub, 1, is_last=True)
     for after, viewer in viewers:
         assert await asyncio.wait_for(viewer, 10) == list(range(after + 1, len(log.bodies) + 1))
-    assert hub.viewers == 0
+    assert not hub._channels
 
 
 async def test_a_viewer_that_never_reads_holds_nobody_back() -> None:
     hub, log = Hub(), Log()
     log.write(hub, 1)
-    stalled = hub.follow("x", 0, log)
-    await anext(stalled)
+    stalled = Reader()
+    stalled.is_open.clear()
+    waiting = asyncio.ensure_future(hub.serve("x", 0, log, stalled))
+    await until(lambda: stalled.seen)
     reading = asyncio.ensure_future(collect(hub, log))
     for _ in range(100):
         log.write(hub, 50)
         await asyncio.sleep(0)
-    log.is_over = True
-    log.write(hub, 1)
+    log.write(hub, 1, is_last=True)
     assert len(await asyncio.wait_for(reading, 5)) == 5002
-    await stalled.aclose()
+    assert stalled.seen == [1]  # no more than the one batch it was given is kept for it
+    stalled.is_open.set()
+    await asyncio.wait_for(waiting, 5)
+    assert stalled.seen == list(range(1, 5003))
+
+
+async def test_viewers_at_the_same_place_share_one_batch() -> None:
+    hub, log = Hub(), Log()
+    log.write(hub, 1)
+    readers = [Reader() for _ in range(100)]
+    viewers = [asyncio.ensure_future(hub.serve("x", 0, log, reader)) for reader in readers]
+    await until(lambda: "x" in hub._channels and len(hub._channels["x"]._waiting) == 100)
+    log.write(hub, 10)
+    log.write(hub, 10, is_last=True)
+    await asyncio.wait_for(asyncio.gather(*viewers), 5)
+    assert len({id(reader.batches[-1]) for reader in readers}) == 1
+    assert [len(batch.messages) for batch in readers[0].batches] == [1, 20]
 
 
 async def test_closing_lets_every_viewer_go() -> None:
@@ -81,13 +148,41 @@ async def test_closing_lets_every_viewer_go() -> None:
     assert await asyncio.wait_for(viewer, 1) == [1, 2, 3]
 
 
-async def test_one_viewer_too_many_is_refused() -> None:
-    hub, log = Hub(max_viewers=1), Log()
-    log.write(hub, 1)
-    first = hub.follow("x", 0, log)
-    await anext(first)
-    with pytest.raises(Unavailable, match="which is the limit"):
-        await collect(hub, log)
-    await first.aclose()
-    log.is_over = True
-    assert await collect(hub, log) == [1]
+def test_one_connection_too_many_is_refused() -> None:
+    hub = Hub(max_viewers=3, max_viewers_per_person=2)
+    with hub.connected("ana"), hub.connected("ana"):
+        with pytest.raises(Unavailable, match="under your name"), hub.connected("ana"):
+            pass
+        with hub.connected("eve"), pytest.raises(Unavailable, match="3 viewers are connected"), hub.connected("bo"):
+            pass
+    assert hub.viewers == 0
+    with hub.connected("ana"):
+        pass
+
+
+async def test_the_board_shows_the_newest_state_of_each_experiment_once() -> None:
+    hub = Hub()
+    watcher = Watcher(lambda experiment: experiment.owner == "ana", "*")
+    with hub.board.watched(watcher):
+        for seq in range(1, 50):
+            for name in ("a", "b"):
+                hub.publish(experiment("running", seq, name, owner="ana"), [])
+            hub.publish(experiment("running", seq, "c", owner="eve"), [])
+        batches = await asyncio.wait_for(watcher.changed(), 5)
+    shown = [msgspec.json.decode(message.text) for batch in batches for message in batch.messages]
+    assert [(summary["experiment_id"], summary["last_seq"]) for summary in shown] == [("a", 49), ("b", 49)]
+
+
+async def test_a_filtered_watch_tells_of_what_leaves_the_state() -> None:
+    hub = Hub()
+    watcher = Watcher(lambda _: True, "running")
+    shown = []
+    states: tuple[StatusName, ...] = ("queued", "running", "completed")
+    with hub.board.watched(watcher):
+        hub.publish(experiment("queued", 1, "never"), [])
+        for status in states:
+            hub.publish(experiment(status, 1), [])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.3 if status == "queued" else 5):
+                    shown += [message for batch in await watcher.changed() for message in batch.messages]
+    assert [msgspec.json.decode(message.text)["status"] for message in shown] == ["running", "completed"]

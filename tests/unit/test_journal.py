@@ -75,9 +75,9 @@ async def test_nobody_sees_an_event_that_is_not_in_the_log(tmp_path: Path) -> No
         seen: list[int] = []
         original = hub.publish
 
-        def publish(experiment_id: str, events: list[tuple[str, int, str]]) -> None:
+        def publish(experiment: Experiment, events: list[tuple[str, int, str]]) -> None:
             seen.extend(seq for _, seq, _ in events)
-            original(experiment_id, events)
+            original(experiment, events)
 
         hub.publish = publish  # type: ignore[method-assign,assignment]  # to watch it
         store.is_full = True

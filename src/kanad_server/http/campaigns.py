@@ -17,7 +17,8 @@ from kanad_server import campaigns, clock
 from kanad_server.errors import Conflict, Malformed, NotFound, Unavailable
 from kanad_server.http.body import answer, convert, decoded, query_int, read_body
 from kanad_server.http.experiments import key_of, person_of, service_of
-from kanad_server.http.stream import DONE, NOT_FOUND, RESTARTING, SEND_S, TOO_SLOW
+from kanad_server.http.stream import DONE, NOT_FOUND, RESTARTING, TOO_SLOW
+from kanad_server.peer import STALLED_S as SEND_S
 from kanad_server.service import Service
 from kanad_server.store import Campaign
 from kanad_server.wire import TERMINAL as ENDED

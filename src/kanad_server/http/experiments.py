@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from contextlib import aclosing
+from contextlib import suppress
 
 import msgspec
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from kanad_server.batch import Batch as Due
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http.body import answer, beside, decoded, query_int, read_body
 from kanad_server.http.specs import decode_spec
@@ -162,17 +163,24 @@ async def experiment_of(request: Request) -> Experiment:
     return experiment
 
 
+class _Nowhere:
+    """A `hub.Sink` for one who waits for the end alone."""
+
+    def put(self, batch: Due) -> bool:
+        return True
+
+    async def clear(self) -> None:
+        pass
+
+
+_NOWHERE = _Nowhere()
+
+
 async def _ended(service: Service, experiment: Experiment, wait_s: int) -> Experiment:
     """The experiment once it has ended, or after `wait_s` seconds."""
-    try:
-        async with (
-            asyncio.timeout(wait_s),
-            aclosing(service.hub.follow(experiment.id, experiment.last_seq, service.journal)) as batches,
-        ):
-            async for _ in batches:
-                pass
-    except TimeoutError:
-        pass
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await service.hub.serve(experiment.id, experiment.last_seq, service.journal, _NOWHERE)
     return await service.journal.current(experiment.id) or experiment
 
 

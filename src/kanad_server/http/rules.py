@@ -51,6 +51,7 @@ RULES: Mapping[str, Rule] = {
     f"GET {_CAMPAIGN}/summary.csv": VIEWER,
     f"POST {_CAMPAIGN}/cancel": USER,
     f"WS {_CAMPAIGN}/stream": STREAM,
+    "WS /api/v1/stream": STREAM,
     "POST /api/v1/tickets": VIEWER,
     "POST /api/v1/estimate": VIEWER,
     "POST /api/v1/molecules/parse": VIEWER,

@@ -1,82 +1,127 @@
-"""The WebSocket of one experiment: the log, then live, to the end; then the server closes it."""
+"""WebSockets: the log of one experiment, then live, to its end; or many experiments on one socket."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+import time
+from collections.abc import Awaitable, Callable
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from kanad_server.errors import Unavailable
 from kanad_server.http.experiments import person_of
+from kanad_server.http.outlet import Goodbye, Outlet
+from kanad_server.http.switchboard import Switchboard
+from kanad_server.peer import Stalled
 from kanad_server.service import Service
 
 log = logging.getLogger(__name__)
 
-SUBPROTOCOL = "kanad.v1.json"
-SEND_S = 10.0
-"""A viewer that takes nothing for so long is dropped; it can come back with ``after``."""
+MAX_BURST = 1_000
+MESSAGES_PER_S = 100.0
+"""What a client may say: so much at once, and so much in the long run."""
 
-DONE, RESTARTING, TOO_SLOW, BAD_REQUEST, NOT_FOUND = 1000, 1012, 1013, 4400, 4404
+DONE, RESTARTING, TOO_SLOW = 1000, 1012, 1013
+RUDE, FAULT = 1008, 1011
+BAD_REQUEST, NOT_FOUND = 4400, 4404
+
+Said = str | bytes
+Hear = Callable[[Said], Awaitable[None]]
 
 
 async def stream(socket: WebSocket) -> None:
-    """Serve one viewer from `after` on; each event once, in order."""
+    """Serve one experiment from `after` on; each event once, in order."""
     service: Service = socket.app.state.service
-    offered = socket.scope["subprotocols"]
-    await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    experiment = await service.journal.current(socket.path_params["id"])
-    if experiment is None or not person_of(socket).sees(experiment):
-        await _close(socket, NOT_FOUND, "there is no such experiment")
-        return
-    after = socket.query_params.get("after", "0")
-    if not (after.isascii() and after.isdigit() and int(after[:18]) <= experiment.last_seq):
-        reason = f"after must be an integer from 0 to {experiment.last_seq}, the last number so far"
-        await _close(socket, BAD_REQUEST, reason)
-        return
-    await _serve(socket, service, experiment.id, int(after))
+
+    async def talk(outlet: Outlet) -> None:
+        experiment = await service.journal.current(socket.path_params["id"])
+        if experiment is None or not person_of(socket).sees(experiment):
+            raise Goodbye(NOT_FOUND, "there is no such experiment")
+        after = socket.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit() and int(after[:18]) <= experiment.last_seq):
+            raise Goodbye(
+                BAD_REQUEST, f"after must be an integer from 0 to {experiment.last_seq}, the last number so far"
+            )
+        end = await service.hub.serve(experiment.id, int(after), service.journal, outlet)
+        raise _restarting() if end is None else Goodbye(DONE, "the experiment has ended")
+
+    async def hear(said: Said) -> None:
+        """What a viewer of one experiment says means nothing."""
+
+    await _session(socket, talk, hear)
 
 
-async def _serve(socket: WebSocket, service: Service, experiment_id: str, after: int) -> None:
-    """Send until the end or until the viewer has gone, whichever is first."""
-    sending = asyncio.create_task(_send(socket, service, experiment_id, after), name="viewer-send")
-    listening = asyncio.create_task(_listen(socket), name="viewer-listen")
+async def streams(socket: WebSocket) -> None:
+    """Serve as many experiments as the client subscribes to, and summaries of those it watches."""
+    service: Service = socket.app.state.service
+    ready: asyncio.Future[Switchboard] = asyncio.get_running_loop().create_future()
+
+    async def talk(outlet: Outlet) -> None:
+        async with Switchboard(service, person_of(socket), outlet) as switchboard:
+            ready.set_result(switchboard)
+            await service.hub.closing()
+        raise _restarting()
+
+    async def hear(said: Said) -> None:
+        await (await ready).hear(said)
+
+    await _session(socket, talk, hear)
+
+
+async def _session(socket: WebSocket, talk: Callable[[Outlet], Awaitable[None]], hear: Hear) -> None:
+    """Talk and listen until one of them ends it, or until the viewer has gone."""
+    service: Service = socket.app.state.service
+    outlet = await Outlet.accept(socket)
     try:
-        await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sending, listening):
-            task.cancel()
-        outcomes = await asyncio.gather(sending, listening, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
-                log.error("viewer failed", exc_info=outcome, extra={"experiment_id": experiment_id})
-
-
-async def _send(socket: WebSocket, service: Service, experiment_id: str, after: int) -> None:
-    try:
-        async with aclosing(service.hub.follow(experiment_id, after, service.journal)) as batches:
-            async for batch in batches:
-                frame = batch[0] if len(batch) == 1 else f"[{','.join(batch)}]"
-                async with asyncio.timeout(SEND_S):
-                    await socket.send_text(frame)
-    except TimeoutError:
-        await _close(socket, TOO_SLOW, f"nothing was read for {SEND_S:g} s; resume with after")
+        with service.hub.connected(person_of(socket).name), service.pulse.felt(outlet.peer):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_as_coroutine(talk(outlet)), name="viewer-talk")
+                await _listen(socket, hear)
     except Unavailable as error:
-        await _close(socket, TOO_SLOW, error.message)
-    else:
-        if service.hub.is_closing:
-            await _close(socket, RESTARTING, "the server goes down; resume with after when it is back")
-        else:
-            await _close(socket, DONE, "the experiment has ended")
+        await outlet.close(TOO_SLOW, error.message)
+    except BaseExceptionGroup as ends:
+        await _end(outlet, ends)
 
 
-async def _listen(socket: WebSocket) -> None:
-    """Read, so that pings are answered and a viewer that leaves is noticed; what it says means nothing here."""
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
+async def _end(outlet: Outlet, ends: BaseExceptionGroup[BaseException]) -> None:
+    """Do what the first reason to end asks for."""
+    cause: BaseException = ends
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    match cause:
+        case Goodbye():
+            await outlet.close(cause.code, cause.reason)
+        case Stalled():
+            await outlet.close(TOO_SLOW, str(cause))
+        case Unavailable():
+            await outlet.close(TOO_SLOW, cause.message)
+        case ConnectionError():
+            outlet.cut()
+        case _:
+            log.error("viewer failed", exc_info=cause)
+            await outlet.close(FAULT, "the server failed at this stream; its log says why")
 
 
-async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    async with asyncio.timeout(SEND_S):
-        await socket.close(code, reason[:120])
+async def _listen(socket: WebSocket, hear: Hear) -> None:
+    """Read, so that pings are answered, a viewer that leaves is noticed, and one that talks too much is sent away."""
+    allowance, filled_at = float(MAX_BURST), time.monotonic()
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise ConnectionResetError("the viewer has gone")
+        now = time.monotonic()
+        allowance = min(MAX_BURST, allowance + (now - filled_at) * MESSAGES_PER_S) - 1
+        filled_at = now
+        if allowance < 0:
+            raise Goodbye(RUDE, f"more than {MAX_BURST} messages at once, or {MESSAGES_PER_S:g} a second")
+        text = message.get("text")
+        await hear(text if text is not None else message["bytes"])
+
+
+async def _as_coroutine(work: Awaitable[None]) -> None:
+    await work
+
+
+def _restarting() -> Goodbye:
+    return Goodbye(RESTARTING, "the server goes down; resume with after when it is back")

@@ -1,0 +1,113 @@
+"""What is sent together: put into each form once, whatever the number of viewers.
+
+A frame of a WebSocket server is a short header and the payload, the same for every viewer: it is built here, once.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Encoding: TypeAlias = Literal["json", "msgpack"]
+
+MAX_BYTES = 64 * 1024
+"""A batch holds no more than this, as JSON, unless one message alone does."""
+_TEXT, _BINARY = 0x81, 0x82
+
+
+class Message:
+    """One event, or another thing that is sent: its JSON text, and on demand the same as MessagePack."""
+
+    __slots__ = ("_packed", "seq", "text")
+
+    def __init__(self, text: str, seq: int = 0) -> None:
+        self.text = text
+        self.seq = seq
+        self._packed: bytes | None = None
+
+    @property
+    def packed(self) -> bytes:
+        """As MessagePack; transcoded once."""
+        if self._packed is None:
+            self._packed = msgspec.msgpack.encode(msgspec.json.decode(self.text))
+        return self._packed
+
+
+class Batch:
+    """Messages that go out in one frame, in order."""
+
+    __slots__ = ("_frames", "_payloads", "messages")
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self._payloads: dict[str, bytes] = {}
+        self._frames: dict[str, bytes] = {}
+
+    @property
+    def last(self) -> int:
+        """The number of the last event."""
+        return self.messages[-1].seq
+
+    def payload(self, encoding: Encoding) -> bytes:
+        """One message as it is, several as an array."""
+        payload = self._payloads.get(encoding)
+        if payload is None:
+            make = _json if encoding == "json" else _msgpack
+            payload = self._payloads[encoding] = make(self.messages)
+        return payload
+
+    def frame(self, encoding: Encoding) -> bytes:
+        """The payload as a frame of a WebSocket server."""
+        frame = self._frames.get(encoding)
+        if frame is None:
+            payload = self.payload(encoding)
+            frame = self._frames[encoding] = frame_of(_TEXT if encoding == "json" else _BINARY, payload)
+        return frame
+
+    def server_sent(self) -> bytes:
+        """As server-sent events, each with its number as ``id``."""
+        payload = self._payloads.get("sse")
+        if payload is None:
+            lines = "".join(f"id: {message.seq}\ndata: {message.text}\n\n" for message in self.messages)
+            payload = self._payloads["sse"] = lines.encode()
+        return payload
+
+
+def fitting(messages: Sequence[Message], first: int = 0) -> Batch:
+    """As many of `messages` from index `first` on as one batch may hold, one at least."""
+    size = 0
+    for index in range(first, len(messages)):
+        size += len(messages[index].text)
+        if size > MAX_BYTES and index > first:
+            return Batch(messages[first:index])
+    return Batch(messages[first:] if first else messages)
+
+
+def frame_of(opcode: int, payload: bytes) -> bytes:
+    """A whole, unmasked frame (RFC 6455, section 5.2); `opcode` has the FIN bit."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", opcode, size) + payload
+    if size < 65536:
+        return struct.pack("!BBH", opcode, 126, size) + payload
+    return struct.pack("!BBQ", opcode, 127, size) + payload
+
+
+def _json(messages: Sequence[Message]) -> bytes:
+    if len(messages) == 1:
+        return messages[0].text.encode()
+    return f"[{','.join([message.text for message in messages])}]".encode()
+
+
+def _msgpack(messages: Sequence[Message]) -> bytes:
+    count = len(messages)
+    if count == 1:
+        return messages[0].packed
+    if count < 16:
+        head = struct.pack("!B", 0x90 | count)
+    else:
+        head = struct.pack("!BH", 0xDC, count) if count < 65536 else struct.pack("!BI", 0xDD, count)
+    return head + b"".join([message.packed for message in messages])

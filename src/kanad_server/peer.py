@@ -1,0 +1,142 @@
+"""The socket under a request: frames are written as they are, and a peer that does not read, or is dead, is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel keeps for a viewer who does not read; Linux doubles it. With one batch here it is below 256 KB."""
+STALLED_S = 9.0
+"""A peer that takes nothing for so long is given up."""
+LOOK_S = 0.5
+GOODBYE_S = 2.0
+"""For a peer to answer a close frame."""
+BEAT_S = 8.0
+SILENT_S = 20.0
+"""A peer that was pinged and is silent for so long is dead; found at the next beat, within 28 s."""
+BEATS_AT_ONCE = 100
+
+_PING = b"\x89\x00"
+
+
+class Stalled(Exception):
+    """The peer reads nothing."""
+
+
+class Peer:
+    """Who is at the other end of a connection."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._transport = writer.transport
+        self._heard_at = time.monotonic()
+        self.may_write = True
+
+    def narrow(self) -> None:
+        """Keep little for a peer who does not read, and know at once whether everything was taken."""
+        self._transport.set_write_buffer_limits(high=0)
+        raw = self._transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def write(self, frames: bytes) -> bool:
+        """Write whole frames; whether the kernel has taken everything."""
+        if self.may_write and not self._transport.is_closing():
+            self._transport.write(frames)
+        return self.is_clear
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether more may be written, and nothing waits."""
+        return self.may_write and not self._transport.get_write_buffer_size() and not self._transport.is_closing()
+
+    async def clear(self) -> None:
+        """Wait until everything written was taken.
+
+        Raises:
+            Stalled: nothing was taken for `STALLED_S`.
+            ConnectionError: the line broke, or the WebSocket on it was closed.
+        """
+        left, moved_at = self._transport.get_write_buffer_size(), time.monotonic()
+        while not self.is_clear:
+            if not self.may_write or self._transport.is_closing():
+                raise ConnectionResetError("the peer has gone")
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._writer.drain()
+            except TimeoutError:
+                left_now = self._transport.get_write_buffer_size()
+                if left_now < left:
+                    left, moved_at = left_now, time.monotonic()
+                elif time.monotonic() - moved_at > STALLED_S - LOOK_S:
+                    raise Stalled(f"nothing was read for {STALLED_S:g} s; resume with after") from None
+
+    def hear(self) -> None:
+        """Something came from the peer."""
+        self._heard_at = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing came from the peer."""
+        return time.monotonic() - self._heard_at
+
+    def ping(self) -> None:
+        """Ask a WebSocket peer for a sign of life."""
+        if self.is_clear:
+            self._transport.write(_PING)
+
+    def hush(self) -> None:
+        """Write nothing more: a close frame was sent. The line is cut if it is still there after `GOODBYE_S`."""
+        if self.may_write:
+            self.may_write = False
+            asyncio.get_running_loop().call_later(GOODBYE_S, self.abort)
+
+    def abort(self) -> None:
+        """Cut the line; what waits to be sent is thrown away."""
+        self._transport.abort()
+
+
+CURRENT: ContextVar[Peer | None] = ContextVar("peer", default=None)
+"""Set for each connection; the tasks of its requests inherit it."""
+
+
+def peer_of(scope: Any) -> Peer | None:
+    """The peer of a request that has a connection of its own: over HTTP/1.1, served by `serve`."""
+    return CURRENT.get() if scope.get("http_version") == "1.1" else None
+
+
+class Pulse:
+    """Pings every WebSocket peer, and drops those that are dead. `run` is its one task."""
+
+    def __init__(self) -> None:
+        self._peers: set[Peer] = set()
+
+    @contextmanager
+    def felt(self, peer: Peer | None) -> Iterator[None]:
+        """Look after `peer` during the block."""
+        if peer is None:
+            yield
+            return
+        self._peers.add(peer)
+        try:
+            yield
+        finally:
+            self._peers.discard(peer)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            for number, peer in enumerate(list(self._peers)):
+                if peer.silent_s > SILENT_S:
+                    peer.abort()
+                else:
+                    peer.ping()
+                if number % BEATS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
