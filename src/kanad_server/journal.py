@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MAX_PENDING_EVENTS = 10_000
 """Above this many uncommitted events the slots are not read; their pipes fill and the solvers wait."""
+MAX_HELD_BYTES = 16 * 1024 * 1024
+"""The same for their bytes: a few thousand large messages are more than memory should hold."""
 MAX_EVENTS_PER_COMMIT = 2_000
 RETRY_S = 0.5
 PACE_S = 0.003
@@ -82,6 +84,10 @@ class _Entry(msgspec.Struct, kw_only=True):
     acceptance: Acceptance | None = None
 
     @property
+    def size(self) -> int:
+        return sum(len(body) for _, _, body in self.events)
+
+    @property
     def needs_sync(self) -> bool:
         return self.acceptance is not None or self.experiment.is_final or self.experiment.cancel_requested
 
@@ -99,6 +105,7 @@ class Journal:
         self._pending: list[_Entry] = []
         self._pending_events = 0
         self._in_flight = 0
+        self._held_bytes = 0
         self._entered = self._left = 0  # entries that came, and that are committed or refused
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
@@ -256,7 +263,7 @@ class Journal:
     @property
     def has_room(self) -> bool:
         """Whether the slots may be read."""
-        return self._pending_events + self._in_flight < MAX_PENDING_EVENTS
+        return self._pending_events + self._in_flight < MAX_PENDING_EVENTS and self._held_bytes < MAX_HELD_BYTES
 
     async def room(self) -> None:
         """Wait until there is room for more events."""
@@ -322,6 +329,7 @@ class Journal:
                 del self._heads[entry.experiment.id]
         self._pending[:0] = kept
         self._left += len(batch) - len(kept)
+        self._held_bytes -= sum(entry.size for entry in batch) - sum(entry.size for entry in kept)
         self._pending_events += sum(len(entry.events) for entry in kept)
         self._in_flight = 0
         self._wake.set()
@@ -337,6 +345,7 @@ class Journal:
             else:
                 self._committed[experiment.id] = experiment
             self.events_published += len(entry.events)
+            self._held_bytes -= entry.size
             self._hub.publish(experiment, entry.events)
             if entry.status_changed:
                 self.on_status(experiment)
@@ -354,6 +363,7 @@ class Journal:
         self._pending.append(entry)
         self._entered += 1
         self._pending_events += len(entry.events)
+        self._held_bytes += entry.size
         self._wake.set()
 
     async def _earlier(self, key: Key) -> list[Experiment] | None:

@@ -128,8 +128,11 @@ async def test_a_reader_sees_only_what_is_committed(tmp_path: Path) -> None:
         assert head.last_seq == current.last_seq + 1
 
 
-async def test_the_slots_are_held_back_when_too_much_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kanad_server.journal.MAX_PENDING_EVENTS", 10)
+@pytest.mark.parametrize("bound", ["MAX_PENDING_EVENTS", "MAX_HELD_BYTES"])
+async def test_the_slots_are_held_back_when_too_much_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(f"kanad_server.journal.{bound}", 10)
     async with journal_at(tmp_path) as (journal, store, _):
         experiment = await started(journal)
         store.is_full = True
@@ -140,6 +143,8 @@ async def test_the_slots_are_held_back_when_too_much_waits(tmp_path: Path, monke
         assert not waiting.done()
         store.is_full = False
         await asyncio.wait_for(waiting, 5)
+        await journal.settle()
+        assert journal.has_room
 
 
 async def test_concurrent_uses_of_a_key_make_one_experiment(tmp_path: Path) -> None:
