@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_PENDING_EVENTS = 10_000
 """Above this many uncommitted events the slots are not read; their pipes fill and the solvers wait."""
-MAX_HELD_BYTES = 16 * 1024 * 1024
+MAX_HELD_BYTES = 8 * 1024 * 1024
 """The same for their bytes: a few thousand large messages are more than memory should hold."""
 MAX_EVENTS_PER_COMMIT = 2_000
 RETRY_S = 0.5

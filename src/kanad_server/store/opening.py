@@ -29,7 +29,7 @@ CHECK_S = 1.0
 _OPCODES = 20_000
 """SQLite asks so often whether to go on: some ten thousand times a second."""
 COPY_PAGES = 2_000
-RESTORE = "It is left as it is; restore a backup (kanad restore), or choose another --data-dir"
+RESTORE = "It is left as it is; put a copy of the data directory in its place, or choose another --data-dir"
 
 
 class Found(NamedTuple):
