@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from kanad_server.wire import Experiment
-
 Role: TypeAlias = Literal["viewer", "user", "admin"]
 RANK: dict[Role, int] = {"viewer": 0, "user": 1, "admin": 2}
+
+
+class Owned(Protocol):
+    """What belongs to somebody: an experiment, a campaign."""
+
+    @property
+    def owner(self) -> str:
+        """The name of the person it belongs to."""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -22,9 +28,9 @@ class Person(msgspec.Struct, frozen=True):
         """Whether this person's role is `role` or above it."""
         return RANK[self.role] >= RANK[role]
 
-    def sees(self, experiment: Experiment) -> bool:
-        """Whether the experiment exists for this person: one's own do, and all of them for an admin."""
-        return self.role == "admin" or experiment.owner == self.name
+    def sees(self, owned: Owned) -> bool:
+        """Whether it exists for this person: one's own does, and everything for an admin."""
+        return self.role == "admin" or owned.owner == self.name
 
 
 LOCAL = Person("local", "admin")

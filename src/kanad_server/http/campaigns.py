@@ -146,8 +146,8 @@ async def campaign_of(connection: HTTPConnection) -> Campaign:
     """
     service: Service = connection.app.state.service
     campaign_id: str = connection.path_params["id"]
-    campaign, person = await service.store.campaign(campaign_id), person_of(connection)
-    if campaign is None or (person.role != "admin" and campaign.owner != person.name):
+    campaign = await service.store.campaign(campaign_id)
+    if campaign is None or not person_of(connection).sees(campaign):
         raise NotFound("not_found", f"there is no campaign {campaign_id[:100]!r}")
     return campaign
 
