@@ -39,10 +39,12 @@ class Message:
 class Batch:
     """Messages that go out in one frame, in order."""
 
-    __slots__ = ("_frames", "_payloads", "messages")
+    __slots__ = ("_frames", "_payloads", "messages", "size")
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(self, messages: Sequence[Message], size: int = 0) -> None:
+        """`size` is that of their text."""
         self.messages = messages
+        self.size = size
         self._payloads: dict[str, bytes] = {}
         self._frames: dict[str, bytes] = {}
 
@@ -82,8 +84,8 @@ def fitting(messages: Sequence[Message], first: int = 0) -> Batch:
     for index in range(first, len(messages)):
         size += len(messages[index].text)
         if size > MAX_BYTES and index > first:
-            return Batch(messages[first:index])
-    return Batch(messages[first:] if first else messages)
+            return Batch(messages[first:index], size - len(messages[index].text))
+    return Batch(messages[first:] if first else messages, size)
 
 
 def frame_of(opcode: int, payload: bytes) -> bytes:

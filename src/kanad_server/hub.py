@@ -16,18 +16,25 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Protocol
 
-from kanad_server.batch import Batch, Message, fitting
+from kanad_server.batch import MAX_BYTES, Batch, Message, fitting
 from kanad_server.board import Board
 from kanad_server.errors import Unavailable
 from kanad_server.wire import Experiment
 
 TAIL_EVENTS = 4_096
 TAIL_BYTES = 1024 * 1024
-"""Newest events kept in memory for an experiment that has viewers: so many at most, and no more text than this."""
-REPLAY_EVENTS = 400
-"""Events read from the log at a time."""
+"""Newest events kept in memory for an experiment that has viewers: so many at most, and no more bytes than this."""
+ALL_TAILS_BYTES = 32 * 1024 * 1024
+"""The same for all experiments together: where many are watched, each keeps less, and those who lag read the log."""
+EVENT_OVERHEAD = 200
+"""Bytes of an event in memory beside its text."""
+REPLAY_EVENTS = 1_000
+"""Events read from the log at a time, and not more than one batch holds."""
 REPLAYS_KEPT = 4
 """Batches from the log that late viewers of one experiment share."""
+BATCHES_KEPT = 16
+BATCH_BYTES = 256 * 1024
+"""Batches of the tail that viewers of one experiment share."""
 SLICE = 32
 """Viewers served before the loop may do something else, so that a crowd delays nobody but itself."""
 
@@ -35,8 +42,8 @@ SLICE = 32
 class Log(Protocol):
     """Where older events are read, and where the end is known."""
 
-    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """(seq, body) of at most `limit` committed events behind `after`, in order."""
+    async def events(self, experiment_id: str, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
+        """(seq, body) of at most `limit` committed events behind `after`, in order, and of no more text than that."""
 
     async def ended_at(self, experiment_id: str) -> int | None:
         """The last number of an experiment that has ended; None while more may come."""
@@ -82,16 +89,17 @@ class _Channel:
         self._tail_bytes = 0
         self._waiting: dict[_Viewer, None] = {}
         self._batches: dict[tuple[int, int], Batch] = {}
+        self._batches_size = 0
         self._replays: dict[int, Batch] = {}
         self._reading: asyncio.Lock | None = None
         self._in_round = False
 
-    def push(self, events: Sequence[tuple[str, int, str]], *, is_over: bool) -> None:
+    def push(self, events: Sequence[tuple[str, int, str]], *, is_over: bool, tail_bytes: int) -> None:
         for _, seq, body in events:
             self._tail.append(Message(body, seq))
-            self._tail_bytes += len(body)
-        while len(self._tail) > TAIL_EVENTS or (self._tail_bytes > TAIL_BYTES and len(self._tail) > 1):
-            self._tail_bytes -= len(self._tail.popleft().text)
+            self._tail_bytes += len(body) + EVENT_OVERHEAD
+        while len(self._tail) > TAIL_EVENTS or (self._tail_bytes > tail_bytes and len(self._tail) > 1):
+            self._tail_bytes -= len(self._tail.popleft().text) + EVENT_OVERHEAD
         self.last_seq = events[-1][1]
         self.is_over = is_over
         if self._waiting and not self._in_round:
@@ -111,11 +119,13 @@ class _Channel:
             return None
         batch = self._batches.get((after, edge))
         if batch is None:
-            if len(self._batches) >= 16:
-                self._batches.clear()
             first = after + 1 - self._tail[0].seq
             batch = fitting(list(islice(self._tail, first, first + edge - after)))
+            if len(self._batches) >= BATCHES_KEPT or self._batches_size + batch.size > BATCH_BYTES:
+                self._batches.clear()
+                self._batches_size = 0
             self._batches[after, edge] = batch
+            self._batches_size += batch.size
         return batch
 
     async def replay(self, experiment_id: str, after: int, log: Log) -> Batch | None:
@@ -128,7 +138,7 @@ class _Channel:
         async with self._reading:
             batch = self._replays.get(after)
             if batch is None:
-                rows = await log.events(experiment_id, after, REPLAY_EVENTS)
+                rows = await log.events(experiment_id, after, REPLAY_EVENTS, MAX_BYTES)
                 if not rows:
                     return None
                 batch = fitting([Message(body, seq) for seq, body in rows])
@@ -186,7 +196,8 @@ class Hub:
         """Hand committed events to the viewers of an experiment, which stands as it does after them."""
         channel = self._channels.get(experiment.id)
         if channel is not None and events:
-            channel.push(events, is_over=experiment.is_final)
+            tail_bytes = min(TAIL_BYTES, ALL_TAILS_BYTES // len(self._channels))
+            channel.push(events, is_over=experiment.is_final, tail_bytes=tail_bytes)
         self.board.note(experiment)
 
     async def serve(self, experiment_id: str, after: int, log: Log, sink: Sink) -> int | None:

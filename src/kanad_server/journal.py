@@ -225,9 +225,9 @@ class Journal:
         """The committed state of any experiment."""
         return self._committed.get(experiment_id) or await self._store.get(experiment_id)
 
-    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """(seq, body) of at most `limit` committed events behind `after`, in order."""
-        return await self._store.events(experiment_id, after, limit)
+    async def events(self, experiment_id: str, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
+        """(seq, body) of at most `limit` committed events behind `after`, and of no more text than `max_bytes`."""
+        return await self._store.events(experiment_id, after, limit, max_bytes)
 
     async def ended_at(self, experiment_id: str) -> int | None:
         """The last number of an experiment that has ended (or was deleted); None while more may come."""

@@ -26,7 +26,7 @@ class Log:
         self.bodies: list[str] = []
         self.is_over = False
 
-    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
+    async def events(self, experiment_id: str, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         await asyncio.sleep(0)
         return list(enumerate(self.bodies[after : after + limit], after + 1))
 
@@ -34,12 +34,12 @@ class Log:
         await asyncio.sleep(0)
         return len(self.bodies) if self.is_over else None
 
-    def write(self, hub: Hub, count: int, *, is_last: bool = False) -> None:
+    def write(self, hub: Hub, count: int, *, is_last: bool = False, body: str = "") -> None:
         first = len(self.bodies) + 1
-        self.bodies += [str(seq) for seq in range(first, first + count)]
+        self.bodies += [body or str(seq) for seq in range(first, first + count)]
         self.is_over = is_last
         status: StatusName = "completed" if is_last else "running"
-        events = [("x", seq, str(seq)) for seq in range(first, first + count)]
+        events = [("x", seq, self.bodies[seq - 1]) for seq in range(first, first + count)]
         hub.publish(experiment(status, len(self.bodies)), events)
 
 
@@ -124,6 +124,37 @@ async def test_a_viewer_that_never_reads_holds_nobody_back() -> None:
     stalled.is_open.set()
     await asyncio.wait_for(waiting, 5)
     assert stalled.seen == list(range(1, 5003))
+
+
+async def test_large_events_are_kept_by_their_bytes_and_lost_to_nobody() -> None:
+    hub, log = Hub(), Log()
+    log.write(hub, 1)
+    stalled = Reader()
+    stalled.is_open.clear()
+    lagging = asyncio.ensure_future(hub.serve("x", 0, log, stalled))
+    await until(lambda: stalled.seen)
+    for _ in range(40):
+        log.write(hub, 1, body="x" * 200_000)
+    channel = hub._channels["x"]
+    assert len(channel._tail) == hub_module.TAIL_BYTES // (200_000 + hub_module.EVENT_OVERHEAD)
+    for seq in range(1, 42):
+        channel.behind(seq, 41)
+    assert channel._batches_size <= hub_module.BATCH_BYTES
+    log.write(hub, 1, is_last=True)
+    stalled.is_open.set()
+    await asyncio.wait_for(lagging, 5)
+    assert stalled.seen == list(range(1, 43))
+
+
+async def test_many_watched_experiments_share_the_room_of_all_tails() -> None:
+    hub = Hub()
+    for number in range(200):
+        hub._channels[str(number)] = hub_module._Channel()
+    for number in range(200):
+        name = str(number)
+        for seq in range(1, 60):
+            hub.publish(experiment("running", seq, name), [(name, seq, "x" * 20_000)])
+    assert sum(channel._tail_bytes for channel in hub._channels.values()) <= hub_module.ALL_TAILS_BYTES
 
 
 async def test_viewers_at_the_same_place_share_one_batch() -> None:

@@ -60,6 +60,16 @@ async def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
         assert [e.id for e in await store.active()] == [one.id, two.id]
 
 
+async def test_events_are_read_by_their_bytes_too(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "db") as store:
+        one = experiment(1)
+        await store.commit(commit_of(one))
+        bodies = ["x" * size for size in (10, 10, 500, 10)]
+        await store.commit(Commit(events=[(one.id, seq, body) for seq, body in enumerate(bodies, 2)]))
+        found = [[seq for seq, _ in await store.events(one.id, after, 10, 30)] for after in range(6)]
+        assert found == [[1, 2, 3], [2, 3], [3], [4], [5], []]
+
+
 async def test_a_deleted_experiment_leaves_no_trace(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "db") as store:
         one = experiment(1)

@@ -156,30 +156,23 @@ async def _result(service: Service, experiment: Experiment) -> Result:
     raise Conflict("not_finished", f"the experiment is {experiment.status}; ask again once it is completed")
 
 
-async def _events(service: Service, experiment_id: str) -> AsyncIterator[str]:
+async def _events(service: Service, experiment_id: str) -> AsyncIterator[list[str]]:
     """The log, page by page."""
     after = 0
     while rows := await service.store.events(experiment_id, after, EVENTS_AT_A_TIME):
-        for seq, body in rows:
-            after = seq
-            yield body
+        yield [body for _, body in rows]
+        after = rows[-1][0]
 
 
 async def _events_csv(service: Service, experiment_id: str) -> AsyncIterator[str]:
-    batch: list[dict[str, object]] = []
     yield "".join(interop.events_csv([]))
-    async for body in _events(service, experiment_id):
-        batch.append(msgspec.json.decode(body))
-        if len(batch) == EVENTS_AT_A_TIME:
-            yield "".join(interop.events_csv(batch, header=False))
-            batch.clear()
-    yield "".join(interop.events_csv(batch, header=False))
+    async for bodies in _events(service, experiment_id):
+        yield "".join(interop.events_csv(map(msgspec.json.decode, bodies), header=False))
 
 
 async def _trajectory(service: Service, experiment_id: str, result: Result) -> AsyncIterator[str]:
     assert result.geometry is not None
     decode = msgspec.json.Decoder(Geometry).decode
-    async for body in _events(service, experiment_id):
-        if '"type":"geometry"' in body:
-            for text in interop.trajectory_xyz(result.geometry.symbols, [decode(body)]):
-                yield text
+    async for bodies in _events(service, experiment_id):
+        frames = [decode(body) for body in bodies if '"type":"geometry"' in body]
+        yield "".join(interop.trajectory_xyz(result.geometry.symbols, frames))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import msgspec
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from kanad_server.batch import Batch as Due
 from kanad_server.errors import Conflict, Malformed, no_experiment
@@ -19,7 +20,7 @@ from kanad_server.intake import under
 from kanad_server.journal import Key
 from kanad_server.people import Person
 from kanad_server.service import Service
-from kanad_server.store import Filter
+from kanad_server.store import Filter, Store
 from kanad_server.wire import Accepted, Batch, Experiment, ExperimentPage
 
 MAX_KEY = 200
@@ -118,11 +119,22 @@ async def events(request: Request) -> Response:
     after = query_int(request, "after", 0, low=0, high=2**53)
     limit = query_int(request, "limit", 1000, low=1, high=MAX_EVENTS)
     experiment = await experiment_of(request)
-    rows = await service_of(request).store.events(experiment.id, after, limit)
-    more = bool(rows) and rows[-1][0] < experiment.last_seq
-    items = ",".join(body for _, body in rows)
-    next_after = rows[-1][0] if more else "null"
-    return Response(f'{{"items":[{items}],"next_after":{next_after}}}', media_type="application/json")
+    rows = await service_of(request).store.events(experiment.id, after, limit)  # refused before an answer begins
+    parts = _page(service_of(request).store, experiment, rows, limit)
+    return StreamingResponse(parts, media_type="application/json")
+
+
+async def _page(store: Store, experiment: Experiment, rows: list[tuple[int, str]], limit: int) -> AsyncIterator[str]:
+    """An `EventPage` that begins with `rows`, in parts: a log of large events is never in memory whole."""
+    last, comma = experiment.last_seq, ""
+    yield '{"items":['
+    while rows:
+        yield comma + ",".join(body for _, body in rows)
+        comma = ","
+        last = rows[-1][0]
+        limit -= len(rows)
+        rows = await store.events(experiment.id, last, limit) if limit and last < experiment.last_seq else []
+    yield f'],"next_after":{last if last < experiment.last_seq else "null"}}}'
 
 
 async def cancel(request: Request) -> Response:

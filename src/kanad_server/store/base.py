@@ -10,6 +10,9 @@ import msgspec
 from kanad_server.store.tokens import TokenRow
 from kanad_server.wire import Experiment, Member, StatusName
 
+EVENT_BYTES = 1024 * 1024
+"""Text of events that is read at a time, so that a log of large ones does not come into memory whole."""
+
 SortKey: TypeAlias = Literal[
     "created_at", "-created_at", "finished_at", "-finished_at", "energy_hartree", "-energy_hartree",
     "name", "-name",
@@ -91,8 +94,13 @@ class Store(Protocol):
     async def page(self, wanted: Filter) -> tuple[list[Experiment], str | None]:
         """One page, and the cursor of the next one."""
 
-    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """(seq, body) of at most `limit` events behind `after`, in order."""
+    async def events(
+        self, experiment_id: str, after: int, limit: int, max_bytes: int = EVENT_BYTES
+    ) -> list[tuple[int, str]]:
+        """(seq, body) of at most `limit` events behind `after`, in order, and of no more than `max_bytes` of text.
+
+        One event at least, if there is one, however long it is.
+        """
 
     async def result(self, experiment_id: str) -> str | None:
         """The result as JSON text."""

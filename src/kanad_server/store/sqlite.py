@@ -15,7 +15,7 @@ import aiosqlite
 
 from kanad_server.errors import StartRefused, Unavailable
 from kanad_server.store import opening
-from kanad_server.store.base import Answer, Campaign, Commit, Filter
+from kanad_server.store.base import EVENT_BYTES, Answer, Campaign, Commit, Filter
 from kanad_server.store.listing import decode_cursor, encode_cursor, read_page
 from kanad_server.store.rows import campaign_of, campaign_row, from_row, member_of, to_changed_columns, to_row
 from kanad_server.store.tokens import TokenRow, token_of
@@ -134,10 +134,26 @@ class SqliteStore:
         rows, cursor = await self._read(read_page, wanted)
         return [from_row(row) for row in rows], cursor
 
-    async def events(self, experiment_id: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """(seq, body) of at most `limit` events behind `after`, in order."""
-        rows = await self._select(self._sql["events_after"], (experiment_id, after, limit))
-        return [(row[0], row[1]) for row in rows]
+    async def events(
+        self, experiment_id: str, after: int, limit: int, max_bytes: int = EVENT_BYTES
+    ) -> list[tuple[int, str]]:
+        """(seq, body) of at most `limit` events behind `after`, in order, and of no more than `max_bytes` of text.
+
+        One event at least, if there is one, however long it is.
+        """
+
+        def stretch(connection: sqlite3.Connection, wanted: tuple[str, int, int]) -> list[tuple[int, str]]:
+            rows: list[tuple[int, str]] = []
+            size = 0
+            with closing(connection.execute(self._sql["events_after"], wanted)) as cursor:
+                for seq, body in cursor:
+                    size += len(body)
+                    if size > max_bytes and rows:
+                        break
+                    rows.append((seq, body))
+            return rows
+
+        return await self._read(stretch, (experiment_id, after, limit))
 
     async def result(self, experiment_id: str) -> str | None:
         """The result as JSON text."""
