@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run web test test-browser test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
+.PHONY: help run web docs test test-browser test-docs test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
@@ -14,6 +14,8 @@ help:
 	@echo "make web    build the web pages (make run does it too)"
 	@echo "make test-slow   the tests that take longer"
 	@echo "make test-browser   the pages in Chromium (needs Node and Chromium)"
+	@echo "make test-docs   the Python in the docs, run as it stands"
+	@echo "make docs   build the site of the docs into build/site"
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
 	@echo "make reliability       write what they measured into docs/reliability.md"
 	@echo "make check  ruff and mypy"
@@ -28,13 +30,19 @@ run: $(VENV)/installed
 web: $(WEB)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q -m "not slow and not faults and not browser"
+	$(BIN)/pytest -q -m "not slow and not faults and not browser and not docs"
 
 test-browser: $(VENV)/installed-dev $(WEB)
 	$(BIN)/pytest -q -m browser tests/browser
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m slow
+
+test-docs: $(VENV)/installed-dev
+	$(BIN)/pytest -q -m docs tests/acceptance/test_examples.py
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test-faults: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m "faults and not slow" tests/faults
@@ -79,6 +87,10 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml | $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable ".[dev,docs]"
+	@touch $@ $(VENV)/installed-dev $(VENV)/installed
 
 $(WEB): hatch_build.py $(shell find frontend -type f -not -path '*/node_modules/*') | $(BIN)/python
 	$(BIN)/python hatch_build.py

@@ -19,7 +19,7 @@ from kanad_solvers.registry import METHODS, TASKS
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
