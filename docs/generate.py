@@ -24,7 +24,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages; MkDocs calls this (https://www.mkdocs.org/user-guide/configuration/#hooks)."""
     pages = {
         "http": calls(),
-        "specs": structs("Specs", "What is posted. [The protocol](../protocol.md#a-spec) has the meaning.", [spec.Spec]),
+        "specs": structs(
+            "Specs", "What is posted. [The protocol](../protocol.md#a-spec) has the meaning.", [spec.Spec]
+        ),
         "results": structs(
             "Results", "What a completed experiment has. [The protocol](../protocol.md#a-result) has the meaning.",
             [result.Result],
