@@ -13,7 +13,7 @@ help:
 	@echo "make test   set everything up and run the tests (at most 10 minutes on 2 cores)"
 	@echo "make web    build the web pages (make run does it too)"
 	@echo "make test-slow   the tests that take longer"
-	@echo "make test-browser   the pages in Chromium (needs Node and Chromium)"
+	@echo "make test-browser   the pages in Chromium (Debian's; it is installed where there is none)"
 	@echo "make test-docs   the Python in the docs, run as it stands"
 	@echo "make docs   build the site of the docs into build/site"
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
@@ -32,7 +32,7 @@ web: $(WEB)
 test: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m "not slow and not faults and not browser and not docs"
 
-test-browser: $(VENV)/installed-dev $(WEB)
+test-browser: $(VENV)/installed-browser $(WEB) chromium
 	$(BIN)/pytest -q -m browser tests/browser
 
 test-slow: $(VENV)/installed-dev
@@ -91,6 +91,18 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 $(VENV)/installed-docs: pyproject.toml | $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable ".[dev,docs]"
 	@touch $@ $(VENV)/installed-dev $(VENV)/installed
+
+# playwright-core, which drives the browser; the browser itself is the system's.
+$(VENV)/installed-browser: pyproject.toml | $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable ".[dev,browser]"
+	@touch $@
+
+AS_ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+	  || { $(AS_ROOT) apt-get -qq update && $(AS_ROOT) apt-get -qq install --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
+	  || { echo "these tests need Chromium or Chrome on the path"; exit 1; }
 
 $(WEB): hatch_build.py $(shell find frontend -type f -not -path '*/node_modules/*') | $(BIN)/python
 	$(BIN)/python hatch_build.py
