@@ -82,7 +82,7 @@ function Header() {
         </nav>
         <div class="side">
           <span class={away ? "line away" : "line"} role="status">
-            {away ? "Reconnecting" : "Live"}
+            {away ? "Reconnecting" : line.value === "live" ? "Live" : ""}
           </span>
           {token.value === null ? null : (
             <button type="button" class="button quiet small" onClick={() => setToken(null)}>

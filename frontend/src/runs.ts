@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { get, isAbort } from "./api";
-import { TERMINAL, type Event, type Experiment } from "./types";
+import { TERMINAL, type Event, type Experiment, type Summary } from "./types";
 
 export interface Wanted {
   status: string;
@@ -24,11 +24,16 @@ let wanted: Wanted = { status: "", method: "", tag: "", q: "", sort: "-created_a
 let cursor: string | null = null;
 let abort = new AbortController();
 
-function query(): string {
+interface Page {
+  items: Experiment[];
+  next_cursor: string | null;
+}
+
+function page(at: string | null, signal: AbortSignal): Promise<Page> {
   const parameters = new URLSearchParams({ limit: String(PAGE) });
   for (const [name, value] of Object.entries(wanted)) if (value) parameters.set(name, value);
-  if (cursor) parameters.set("cursor", cursor);
-  return parameters.toString();
+  if (at) parameters.set("cursor", at);
+  return get<Page>(`experiments?${parameters}`, signal);
 }
 
 /** Begin again with other filters. The rows that are shown stay until the new ones are here. */
@@ -37,6 +42,7 @@ export function load(next: Wanted): void {
   abort = new AbortController();
   wanted = next;
   cursor = null;
+  unknown = new Set();
   loading.value = false;
   void fetchPage(true);
 }
@@ -50,11 +56,11 @@ async function fetchPage(fresh: boolean): Promise<void> {
   loading.value = true;
   const mine = abort;
   try {
-    const page = await get<{ items: Experiment[]; next_cursor: string | null }>(`experiments?${query()}`, mine.signal);
+    const { items, next_cursor } = await page(fresh ? null : cursor, mine.signal);
     if (mine !== abort) return;
     const known = new Set(fresh ? [] : rows.peek().map((row) => row.id));
-    rows.value = fresh ? page.items : [...rows.peek(), ...page.items.filter((item) => !known.has(item.id))];
-    cursor = page.next_cursor;
+    rows.value = fresh ? items : [...rows.peek(), ...items.filter((item) => !known.has(item.id))];
+    cursor = next_cursor;
     more.value = cursor !== null;
     failure.value = null;
   } catch (error) {
@@ -93,37 +99,115 @@ export function compare(sort: string): (a: Experiment, b: Experiment) => number 
   };
 }
 
-/** Lay news into rows: known ones change in place, new ones that fit the filter come in where they belong. */
-export function merged(present: Experiment[], news: Experiment[], filter: Wanted): Experiment[] {
-  const changes = new Map(news.map((item) => [item.id, item]));
-  let changed = false;
+/** A row as a summary tells of it; the same row where the summary is not newer. */
+export function renewed(row: Experiment, news: Summary): Experiment {
+  if (news.last_seq < row.last_seq) return row;
+  if (news.last_seq === row.last_seq && news.cancel_requested === row.cancel_requested) return row;
+  const { status, attempt, progress, energy_hartree, error, last_seq, started_at, finished_at, cancel_requested } = news;
+  const queue_position = status === "queued" ? row.queue_position : null;
+  return { ...row, status, attempt, progress, energy_hartree, error, last_seq, started_at, finished_at, cancel_requested, queue_position };
+}
+
+/** Lay whole experiments into rows: known ones change in place, new ones that fit the filter come in where they belong. */
+export function merged(present: Experiment[], found: Experiment[], filter: Wanted): Experiment[] {
+  const changes = new Map(found.map((item) => [item.id, item]));
   const next: Experiment[] = [];
   for (const row of present) {
-    const item = changes.get(row.id);
+    const item = changes.get(row.id) ?? row;
     changes.delete(row.id);
-    if (item === undefined || isSame(row, item)) next.push(row);
-    else {
-      changed = true;
-      if (matches(item, filter)) next.push(item);
-    }
+    // What was asked for may be older than what the line has told since.
+    const newer = item.last_seq < row.last_seq ? row : item;
+    if (matches(newer, filter)) next.push(newer);
   }
   const fresh = [...changes.values()].filter((item) => matches(item, filter));
-  if (!fresh.length) return changed ? next : present;
-  return [...next, ...fresh].sort(compare(filter.sort));
+  return fresh.length ? [...next, ...fresh].sort(compare(filter.sort)) : next;
 }
 
-function isSame(a: Experiment, b: Experiment): boolean {
-  return a.last_seq === b.last_seq && a.status === b.status && a.queue_position === b.queue_position && a.cancel_requested === b.cancel_requested;
+// What the live line says
+
+const FEW = 8;
+const PAUSE_MS = 400;
+const MOST_PAGES = 10;
+let unknown = new Set<string>();
+let looking = 0;
+
+/** Take summaries of what has changed. Experiments that are not in the list yet are asked for. */
+export function take(news: Summary[]): void {
+  const changes = new Map(news.map((item) => [item.experiment_id, item]));
+  let changed = false;
+  const next: Experiment[] = [];
+  for (const row of rows.peek()) {
+    const item = changes.get(row.id);
+    changes.delete(row.id);
+    const now = item ? renewed(row, item) : row;
+    if (now !== row) {
+      changed = true;
+      remember(now);
+    }
+    if (now === row || matches(now, wanted)) next.push(now);
+  }
+  if (changed) rows.value = next;
+  for (const item of changes.values()) if (mayMatch(item)) unknown.add(item.experiment_id);
+  if (unknown.size || changed) looking ||= window.setTimeout(() => void lookUp(), PAUSE_MS);
 }
 
-/** Take what the live line says. */
-export function take(news: Experiment[]): void {
-  for (const item of news) remember(item);
-  const last = rows.peek()[rows.peek().length - 1];
+const mayMatch = (item: Summary): boolean =>
+  (!wanted.status || item.status === wanted.status) &&
+  (!wanted.method || item.method === wanted.method) &&
+  (!wanted.tag || item.tags.includes(wanted.tag)) &&
+  (!wanted.q || item.name.toLowerCase().includes(wanted.q.toLowerCase()) || item.experiment_id === wanted.q);
+
+/** Fetch what the line named but did not describe: few one by one, many as the list has them; and places in the line. */
+async function lookUp(): Promise<void> {
+  const mine = abort;
+  const ids = [...unknown];
+  unknown = new Set();
+  try {
+    if (ids.length > FEW) await catchUp();
+    else if (ids.length) {
+      const found = await Promise.all(ids.map((id) => get<Experiment>(`experiments/${id}`, mine.signal)));
+      if (mine === abort) lay(found);
+    }
+    if (rows.peek().some((row) => row.status === "queued")) {
+      const { items } = await get<Page>("experiments?status=queued&sort=created_at&limit=200", mine.signal);
+      const places = new Map(items.map((item) => [item.id, item.queue_position]));
+      rows.value = rows.peek().map((row) => (row.status === "queued" && places.has(row.id) && places.get(row.id) !== row.queue_position ? { ...row, queue_position: places.get(row.id)! } : row));
+    }
+  } catch {
+    // The line comes back, or the next change asks again.
+  }
+  looking = 0;
+  if (unknown.size) looking = window.setTimeout(() => void lookUp(), PAUSE_MS);
+}
+
+function lay(found: Experiment[]): void {
+  const present = rows.peek();
+  const last = present[present.length - 1];
   const order = compare(wanted.sort);
   // What belongs behind the last row comes with its page.
-  const here = more.peek() && last ? news.filter((item) => order(item, last) < 0 || rows.peek().some((row) => row.id === item.id)) : news;
-  rows.value = merged(rows.peek(), here, wanted);
+  const here = more.peek() && last ? found.filter((item) => order(item, last) < 0 || present.some((row) => row.id === item.id)) : found;
+  rows.value = merged(present, here, wanted);
+}
+
+/** Read the list again as far as it was read, after a lost line or a flood of new experiments. */
+export async function catchUp(): Promise<void> {
+  const mine = abort;
+  const found: Experiment[] = [];
+  let next: string | null = null;
+  for (let pages = 0; pages < MOST_PAGES; pages++) {
+    const { items, next_cursor }: Page = await page(next, mine.signal);
+    if (mine !== abort) return;
+    found.push(...items);
+    next = next_cursor;
+    if (next === null || found.length >= rows.peek().length) {
+      const told = new Map(rows.peek().map((row) => [row.id, row]));
+      rows.value = found.map((item) => ((told.get(item.id)?.last_seq ?? 0) > item.last_seq ? told.get(item.id)! : item));
+      cursor = next;
+      more.value = next !== null;
+      return;
+    }
+  }
+  lay(found);
 }
 
 // Courses of energy for the small drawings, and the Hartree-Fock energy to compare with.

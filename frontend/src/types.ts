@@ -73,7 +73,61 @@ export interface Experiment {
   reused_from: string | null;
   cancel_requested: boolean;
   losses: number;
+  campaign: string | null;
+  owner: string;
 }
+
+/** An experiment as the watch tells of it: without its spec and its place in the line. */
+export interface Summary {
+  type: "summary";
+  experiment_id: string;
+  name: string;
+  tags: string[];
+  method: string;
+  task: string;
+  basis: string;
+  status: StatusName;
+  attempt: number;
+  progress: Progress;
+  energy_hartree: number | null;
+  error: ErrorBody | null;
+  last_seq: number;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  cancel_requested: boolean;
+  owner: string;
+}
+
+export interface Campaign {
+  id: string;
+  name: string;
+  tags: string[];
+  owner: string;
+  size: number;
+  created_at: string;
+  status: "active" | "ended";
+  counts: Partial<Record<StatusName, number>>;
+  percent: number;
+}
+
+export interface Member {
+  index: number;
+  experiment_id: string;
+  name: string;
+  molecule: string;
+  method: string;
+  basis: string;
+  task: string;
+  status: StatusName;
+  percent: number;
+  energy_hartree: number | null;
+  wall_s: number | null;
+  error_code: string | null;
+  reused_from: string | null;
+}
+
+export type CampaignNews = { type: "campaign"; campaign: Campaign } | { type: "member"; member: Member };
 
 interface EventBase {
   experiment_id: string;

@@ -7,7 +7,7 @@ import { watch } from "../live";
 import { navigate, place, setQuery } from "../router";
 import * as runs from "../runs";
 import { methodText, moleculeText, titleOf } from "../spec";
-import { TERMINAL, type Experiment, type Methods, type StatusName } from "../types";
+import type { Experiment, Methods, StatusName } from "../types";
 import { duration, energy, known, milli, moment, secondsBetween } from "../units";
 import { Status } from "../ui/icons";
 import { attempt, Heading, useFetched, useTicking, useTitle } from "../ui/parts";
@@ -49,7 +49,7 @@ export function Runs() {
   const wanted = wantedNow();
   const key = JSON.stringify(wanted);
   useEffect(() => runs.load(wanted), [key]);
-  useEffect(() => watch(runs.take, () => runs.rows.peek().filter((row) => !TERMINAL.has(row.status)).map((row) => row.id)), []);
+  useEffect(() => watch(runs.take, () => void runs.catchUp().catch(() => undefined)), []);
   const filtered = Boolean(wanted.status || wanted.method || wanted.tag || wanted.q);
   const rows = runs.rows.value;
   const nothing = !rows.length && !runs.loading.value && !runs.failure.value;
