@@ -86,5 +86,6 @@ export function useGeometry(experiment: Experiment | null, result: Result | null
   useEffect(() => {
     if (experiment && !result?.geometry) parse(experiment).then(setParsed, () => setParsed(null));
   }, [id, Boolean(result?.geometry)]);
-  return result?.geometry ?? parsed;
+  const found = result?.geometry ?? parsed;
+  return found?.symbols.length ? found : null;
 }

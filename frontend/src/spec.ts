@@ -21,7 +21,8 @@ export function moleculeText(molecule: Molecule): string {
   if (molecule.smiles) return molecule.smiles;
   if (molecule.atoms) return lowered(formulaOf(molecule.atoms.map((atom) => atom.symbol)));
   if (molecule.xyz) return lowered(formulaOf([...molecule.xyz.matchAll(/^\s*([A-Z][a-z]?)\s+[-+.\d]/gm)].map((match) => match[1]!)));
-  return "";
+  const orbitals = /NORB\s*=\s*(\d+)/i.exec(molecule.fcidump ?? "")?.[1];
+  return orbitals ? `Hamiltonian of ${orbitals} orbitals` : "";
 }
 
 /** "CCSD(T) / 6-31g*", with the task where it is not the energy. */

@@ -21,6 +21,7 @@ export interface Geometry {
 
 export interface Molecule {
   smiles?: string | null;
+  fcidump?: string | null;
   xyz?: string | null;
   atoms?: { symbol: string; position_angstrom: Vector }[] | null;
   library?: string | null;

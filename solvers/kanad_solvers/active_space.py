@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyscf import ao2mo
 from pyscf.data.elements import chemcore
 
-from kanad_solvers import properties, self_consistent, symmetry
+from kanad_solvers import model, properties, self_consistent, symmetry
 from kanad_solvers.errors import InvalidSpec
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Properties
@@ -72,13 +72,16 @@ class Window:
 
 
 def reference_window(spec: Spec, mol: Any, watch: Watch) -> Window:
-    """Runs the reference (RHF for singlets, ROHF otherwise) and transforms its integrals.
+    """Runs the reference (RHF for singlets, ROHF otherwise) and transforms its integrals; a Hamiltonian brings its own.
 
     Raises:
         InvalidSpec: the window does not fit the molecule.
         NotConverged: the reference gave no finite energy.
     """
-    field = self_consistent.converge(mol, spec, watch, "rohf" if mol.spin else "rhf")
+    if model.is_model(mol):
+        field = model.reference(mol, watch)
+    else:
+        field = self_consistent.converge(mol, spec, watch, "rohf" if mol.spin else "rhf")
     watch.check()
     made = window(field, spec.active_space)
     watch.keep_orbitals(field, made)
@@ -95,6 +98,7 @@ def window(field: Any, choice: ActiveSpace | None) -> Window:
     ncore, norb, nelec = _sizes(field.mol, orbitals.shape[1], choice)
     irreps = None
     worth_it = comb(norb, nelec[0]) * comb(norb, nelec[1]) > LEAST_SYMMETRIC_DETERMINANTS
+    worth_it = worth_it and not model.is_model(field.mol)
     if worth_it and _keeps_shells(energies, field.mo_occ[order], ncore, norb):
         adapted = symmetry.adapt(field.mol, orbitals, energies, field.get_ovlp())
         if adapted is not None:
@@ -216,6 +220,8 @@ def correlated_properties(window: Window, rdm1: tuple[Array, Array], label: str,
         label: the method, for `density`.
         gradient: nuclear gradient, shape (natm, 3), hartree/bohr, where it was asked for.
     """
+    if model.is_model(window.field.mol):
+        return Properties(density=label)
     alpha, beta = (window.active @ matrix @ window.active.T for matrix in rdm1)
     total = 2 * window.core @ window.core.T + alpha + beta
     spin = alpha - beta
@@ -233,7 +239,9 @@ def other_spin(window: Window, s_squared: float) -> str | None:
     return f"the lowest state has S^2 = {s_squared:.3f}, not that of the multiplicity asked for"
 
 
-def active_dipole(window: Window) -> Array:
-    """<p|r|q> over the window, shape (3, norb, norb), bohr."""
+def active_dipole(window: Window) -> Array | None:
+    """<p|r|q> over the window, shape (3, norb, norb), bohr; None for a Hamiltonian, which does not know it."""
+    if model.is_model(window.field.mol):
+        return None
     integrals = properties.dipole_integrals(window.field.mol)
     return window.active.T @ integrals @ window.active

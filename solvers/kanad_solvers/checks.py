@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from kanad_solvers import basis as basis_sets
-from kanad_solvers import cost, functionals, scan_checks
+from kanad_solvers import cost, functionals, model_checks, scan_checks
 from kanad_solvers.errors import FieldError, InvalidSpec
 from kanad_solvers.functionals import FUNCTIONALS
 from kanad_solvers.registry import METHODS
 from kanad_solvers.spec import (
+    NO_BASIS,
     AdaptiveEigensolver,
     CompleteActiveSpace,
     Configurations,
@@ -56,6 +57,7 @@ def canonical(spec: Spec, parsed: Parsed) -> Spec:
     if isinstance(spec.method, Probe):
         return made
     errors = [
+        *model_checks.errors(made, spec, parsed),
         *_basis(made, parsed),
         *_task(made),
         *_reference(made),
@@ -78,6 +80,8 @@ def canonical(spec: Spec, parsed: Parsed) -> Spec:
 
 
 def _basis_name(spec: Spec) -> str:
+    if spec.molecule.fcidump is not None:
+        return NO_BASIS
     name = basis_sets.canonical(spec.basis)
     if name is None:
         message = f"basis sets are {', '.join(basis_sets.BASES)}; got {spec.basis!r}"
@@ -95,8 +99,7 @@ def _named_functional(spec: Spec) -> Method:
     return replace(spec.method, xc=name)
 
 
-def _functions(spec: Spec, parsed: Parsed) -> int:
-    return sum(basis_sets.size(spec.basis, symbol, spec.cartesian) or 0 for symbol in parsed.geometry.symbols)
+_functions = cost.basis_functions
 
 
 def _basis(spec: Spec, parsed: Parsed) -> Iterator[FieldError]:

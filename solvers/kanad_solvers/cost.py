@@ -84,6 +84,13 @@ class Price(NamedTuple):
     memory_mb: float
 
 
+def basis_functions(spec: Spec, parsed: Parsed) -> int:
+    """Basis functions of a molecule, or the orbitals of a Hamiltonian without nuclei."""
+    if parsed.orbitals is not None:
+        return parsed.orbitals
+    return sum(basis_sets.size(spec.basis, symbol, spec.cartesian) or 0 for symbol in parsed.geometry.symbols)
+
+
 def active(spec: Spec, parsed: Parsed, basis_functions: int) -> tuple[int, int, int]:
     """(orbitals, alpha electrons, beta electrons) of what is correlated."""
     core_of_ecp = sum(basis_sets.ecp_electrons(spec.basis, symbol) for symbol in parsed.geometry.symbols)
@@ -155,7 +162,7 @@ SLOW_INTEGRALS = 100
 
 def estimate(spec: Spec, parsed: Parsed) -> Estimate:
     """The price of a spec whose basis covers its elements."""
-    functions = sum(basis_sets.size(spec.basis, s, spec.cartesian) or 0 for s in parsed.geometry.symbols)
+    functions = basis_functions(spec, parsed)
     if isinstance(spec.method, Probe):
         return Estimate(feasible=True, basis_functions=functions, memory_mb=100.0, seconds=(0.0, 60.0))
     work = _Work(spec, parsed, functions)

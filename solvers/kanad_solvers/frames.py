@@ -28,7 +28,7 @@ def power(matrix: Array, exponent: float) -> Array:
 
 def frame(mol: Any, orbitals: Array | list[Array]) -> Array:
     """S^1/2 C of the correlated orbitals of both spins, shape (2, nao, norb), short ones padded with zeros."""
-    root = power(mol.intor_symmetric("int1e_ovlp"), 0.5)
+    root = power(mol.intor_symmetric("int1e_ovlp"), 0.5) if mol.natm else np.eye(mol.nao)
     both = [orbitals, orbitals] if isinstance(orbitals, np.ndarray) and orbitals.ndim == 2 else orbitals
     made = np.zeros((2, root.shape[0], max(part.shape[1] for part in both)))
     for spin, part in enumerate(both):

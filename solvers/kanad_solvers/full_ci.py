@@ -169,7 +169,9 @@ def electronic_states(window: Window, ground: Roots, above: Roots) -> tuple[Elec
     """The ground state and those above it, with dipole transitions from the ground state (length gauge)."""
     dipole = active_space.active_dipole(window)
 
-    def moment(vector: Array) -> Array:
+    def moment(vector: Array) -> Array | None:
+        if dipole is None:
+            return None
         if above.nelec != ground.nelec:
             return np.zeros(3)
         density = direct_spin1.trans_rdm1(ground.vectors[0], vector, window.norb, ground.nelec)

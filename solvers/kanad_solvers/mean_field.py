@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kanad_solvers import fields, mole, properties
+from kanad_solvers import fields, model, mole, properties
 from kanad_solvers.fields import kind_of
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Reference, Result
@@ -54,7 +54,8 @@ def mean_field_result(field: Any, spec: Spec, watch: Watch) -> Result:
 
 def components(field: Any) -> dict[str, float]:
     """Parts of the total energy that every method reports, hartree."""
-    parts = {"nuclear_repulsion_hartree": float(field.energy_nuc())}
+    name = "constant_hartree" if model.is_model(field.mol) else "nuclear_repulsion_hartree"
+    parts = {name: float(field.energy_nuc())}
     if hasattr(field, "xc"):
         parts["exchange_correlation_hartree"] = float(field.scf_summary["exc"])
     else:

@@ -10,6 +10,7 @@ from pyscf import gto, lib
 from pyscf.scf import atom_hf, hf
 
 from kanad_solvers import basis as basis_sets
+from kanad_solvers import fcidump, model
 from kanad_solvers.errors import InvalidSpec
 from kanad_solvers.properties import Array
 
@@ -29,6 +30,8 @@ def build(spec: Spec, molecule: Parsed) -> Any:
     Raises:
         InvalidSpec: the number of electrons does not fit the multiplicity.
     """
+    if molecule.orbitals is not None:
+        return _model(spec, molecule)
     where = molecule.geometry
     symbols = sorted(set(where.symbols))
     mol = gto.Mole()
@@ -47,6 +50,13 @@ def build(spec: Spec, molecule: Parsed) -> Any:
             f"{molecule.electrons} electrons cannot have multiplicity {molecule.multiplicity}",
         )
     mol.build(dump_input=False, parse_arg=False)
+    return mol
+
+
+def _model(spec: Spec, molecule: Parsed) -> Any:
+    assert spec.molecule.fcidump is not None
+    mol = model.molecule(fcidump.read(spec.molecule.fcidump), molecule.multiplicity)
+    mol.max_memory = spec.limits.memory_mb * MEMORY_SHARE
     return mol
 
 

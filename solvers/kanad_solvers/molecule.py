@@ -15,28 +15,54 @@ from kanad_solvers.spec import MAX_ATOMS, Molecule
 
 CLOSEST_ANGSTROM = 0.3
 FARTHEST_ANGSTROM = 1_000.0
+SOURCES = ("smiles", "xyz", "atoms", "library", "fcidump")
 SMILES_SEED = 42
 EMBEDDING_ATTEMPTS = 20
 
-_Nuclei: TypeAlias = list[tuple[str, Vector]]
+_Sites: TypeAlias = list[tuple[str, Vector]]
 
 
-@lru_cache(maxsize=256)
 def parse(molecule: Molecule) -> Parsed:
-    """The molecule, resolved to nuclei.
+    """The molecule, resolved to nuclei, or the Hamiltonian, read.
 
     Raises:
         InvalidSpec: every rule that it breaks, each with the path of its field.
     """
-    sources = [name for name in ("smiles", "xyz", "atoms", "library") if getattr(molecule, name) is not None]
+    sources = [name for name in SOURCES if getattr(molecule, name) is not None]
     if len(sources) != 1:
         given = ", ".join(sources) or "none"
-        raise InvalidSpec.at("$.molecule", f"needs exactly one of smiles, xyz, atoms and library; got {given}")
-    path = f"$.molecule.{sources[0]}"
+        raise InvalidSpec.at("$.molecule", f"needs exactly one of {', '.join(SOURCES)}; got {given}")
+    return _nuclei(molecule, f"$.molecule.{sources[0]}") if molecule.fcidump is None else _hamiltonian(molecule)
+
+
+def _hamiltonian(molecule: Molecule) -> Parsed:
+    from kanad_solvers import fcidump
+
+    assert molecule.fcidump is not None
+    found = fcidump.read(molecule.fcidump)
+    if molecule.charge != 0:
+        raise InvalidSpec.at(
+            "$.molecule.charge", f"an fcidump counts its own electrons (NELEC); leave charge out, got {molecule.charge}"
+        )
+    multiplicity = found.unpaired + 1 if molecule.multiplicity is None else molecule.multiplicity
+    _check_electrons(found.electrons, 0, multiplicity)
+    return Parsed(
+        geometry=Coordinates(symbols=(), coordinates_angstrom=()),
+        formula="",
+        charge=0,
+        multiplicity=multiplicity,
+        electrons=found.electrons,
+        warnings=found.notes,
+        orbitals=found.norb,
+    )
+
+
+@lru_cache(maxsize=256)
+def _nuclei(molecule: Molecule, path: str) -> Parsed:
     multiplicity = molecule.multiplicity
     warnings: tuple[str, ...] = ()
     if molecule.atoms is not None:
-        nuclei: _Nuclei = [(atom.symbol, atom.position_angstrom) for atom in molecule.atoms]
+        nuclei: _Sites = [(atom.symbol, atom.position_angstrom) for atom in molecule.atoms]
     elif molecule.xyz is not None:
         nuclei = _read_xyz(molecule.xyz)
     elif molecule.library is not None:
@@ -75,7 +101,7 @@ def formula(symbols: list[str]) -> str:
     return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in first + rest)
 
 
-def _check_nuclei(nuclei: _Nuclei, path: str, *, indexed: bool) -> None:
+def _check_nuclei(nuclei: _Sites, path: str, *, indexed: bool) -> None:
     errors = []
     for index, (symbol, position) in enumerate(nuclei):
         where = f"{path}[{index}]" if indexed else path
@@ -94,7 +120,7 @@ def _check_nuclei(nuclei: _Nuclei, path: str, *, indexed: bool) -> None:
         raise InvalidSpec(errors)
 
 
-def too_close(nuclei: _Nuclei, path: str, *, indexed: bool) -> list[FieldError]:
+def too_close(nuclei: _Sites, path: str, *, indexed: bool) -> list[FieldError]:
     """A rule broken for each pair nearer than 0.3 angstrom (ten at most), by a sweep along x."""
     order = sorted(range(len(nuclei)), key=lambda index: nuclei[index][1][0])
     errors = []
@@ -124,13 +150,13 @@ def _check_electrons(electrons: int, charge: int, multiplicity: int) -> None:
         )
 
 
-def _read_xyz(text: str) -> _Nuclei:
+def _read_xyz(text: str) -> _Sites:
     """Lines of ``symbol x y z``, with or without the count and the comment above them."""
     lines = text.splitlines()
     start, count = 0, None
     if lines and lines[0].strip().isascii() and lines[0].strip().isdigit():
         count, start = int(lines[0].strip()[:9]), 2
-    nuclei: _Nuclei = []
+    nuclei: _Sites = []
     for number, line in enumerate(lines[start:], start + 1):
         if not line.strip():
             continue
@@ -152,7 +178,7 @@ def _read_xyz(text: str) -> _Nuclei:
 
 
 @lru_cache(maxsize=256)
-def _embed(smiles: str, charge: int) -> _Nuclei:
+def _embed(smiles: str, charge: int) -> _Sites:
     """A guessed geometry: RDKit's ETKDGv3 with seed 42, then MMFF94 where it has parameters."""
     from rdkit import Chem, RDLogger  # untyped in places
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers

@@ -22,7 +22,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
-    """A molecule, resolved to nuclei."""
+    """A molecule, resolved to nuclei; for a Hamiltonian without nuclei, its `orbitals`, and an empty geometry."""
 
     geometry: Coordinates
     formula: str
@@ -30,6 +30,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     multiplicity: int
     electrons: int
     warnings: tuple[str, ...] = ()
+    orbitals: int | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):

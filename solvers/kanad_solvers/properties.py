@@ -151,14 +151,15 @@ def oscillator_strength(excitation_hartree: float, moment: Array) -> float:
 
 
 def electronic_states(
-    energies: Sequence[float] | Array, s_squared: Sequence[float] | Array, moments: Iterable[Array]
+    energies: Sequence[float] | Array, s_squared: Sequence[float] | Array, moments: Iterable[Array | None]
 ) -> tuple[ElectronicState, ...]:
     """The ground state and those above it, with dipole transitions from the ground state (length gauge).
 
     Args:
         energies: total energies, the ground state first, shape (n,), hartree.
         s_squared: <S^2> of each, shape (n,).
-        moments: transition dipoles from the ground state to each state above it, n - 1 of shape (3,), atomic units.
+        moments: transition dipoles from the ground state to each state above it, n - 1 of shape (3,), atomic units;
+            None where they are not known.
     """
     floor = float(energies[0])
     states = [ElectronicState(index=0, energy_hartree=floor, excitation_ev=0.0, **spin_fields(s_squared[0]))]
@@ -169,8 +170,8 @@ def electronic_states(
                 index=index,
                 energy_hartree=float(energies[index]),
                 excitation_ev=excitation * EV_PER_HARTREE,
-                oscillator_strength=oscillator_strength(excitation, moment),
-                transition_dipole_au=vector(moment),
+                oscillator_strength=None if moment is None else oscillator_strength(excitation, moment),
+                transition_dipole_au=None if moment is None else vector(moment),
                 **spin_fields(s_squared[index]),
             )
         )

@@ -282,13 +282,15 @@ def run(
     result = _solver(spec)(spec, molecule, watch)
     result = msgspec.structs.replace(
         result,
-        geometry=result.geometry or molecule.geometry,
+        geometry=result.geometry or (molecule.geometry if molecule.geometry.symbols else None),
         warnings=_without_repeats(*molecule.warnings, *_conventions(spec), *watch.warnings, *result.warnings),
         provenance=clock.provenance(seed=getattr(spec.method, "seed", None)),
     )
     _refuse_nonfinite(result)
     if keep is not None and watch.field is not None and result.scan is None:
-        _keep_orbitals(keep, spec, msgspec.structs.replace(molecule, geometry=result.geometry), watch)
+        _keep_orbitals(
+            keep, spec, msgspec.structs.replace(molecule, geometry=result.geometry or molecule.geometry), watch
+        )
     return result
 
 
@@ -296,6 +298,8 @@ def _keep_orbitals(path: Path, spec: Spec, molecule: Parsed, watch: Watch) -> No
     """Writes the orbitals beside the result; a full disk costs the files that are made of them, never the result."""
     from kanad_solvers import wavefunction
 
+    if molecule.orbitals is not None and watch.qasm is None:
+        return
     kept = wavefunction.encode(wavefunction.capture(watch.field, spec, molecule, watch.window, watch.qasm))
     beside = path.with_suffix(".new")
     try:

@@ -14,6 +14,10 @@ from msgspec import Meta
 
 MAX_ATOMS = 500
 MAX_SCAN_POINTS = 500
+MAX_FCIDUMP = 2_000_000
+"""Characters: about 22 orbitals without symmetry, more where integrals vanish."""
+NO_BASIS = "none"
+"""The `basis` of a Hamiltonian without nuclei."""
 
 Name: TypeAlias = Annotated[str, Meta(max_length=200)]
 Tag: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -38,9 +42,10 @@ class Atom(Frozen, frozen=True, kw_only=True):
 
 
 class Molecule(Frozen, frozen=True, kw_only=True):
-    """Exactly one of `smiles`, `xyz` (text, angstrom), `atoms` and `library`, with charge and multiplicity 2S+1.
+    """Exactly one of `smiles`, `xyz` (text, angstrom), `atoms`, `library`, `fcidump`; charge and multiplicity 2S+1.
 
-    `multiplicity` left out means that of the library entry, and 1 for every other source.
+    `multiplicity` left out means that of the library entry or of the FCIDUMP, and 1 for every other source. `fcidump`
+    is the text of an FCIDUMP: a Hamiltonian without nuclei, which takes neither charge nor basis.
     """
 
     smiles: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
@@ -49,6 +54,7 @@ class Molecule(Frozen, frozen=True, kw_only=True):
     library: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     charge: Annotated[int, Meta(ge=-100, le=100)] = 0
     multiplicity: Annotated[int, Meta(ge=1, le=100)] | None = None
+    fcidump: Annotated[str, Meta(min_length=1, max_length=MAX_FCIDUMP)] | None = None
 
 
 class ActiveSpace(Frozen, frozen=True, kw_only=True):

@@ -371,7 +371,10 @@ def _states(space: Subspace, best: Solution, spec: Spec, watch: Watch) -> tuple[
     if isinstance(task, ExcitedStates):
         chosen = [0, *_of_spin(spins, task, space.window, watch)]
         energies, spins, vectors = energies[chosen], spins[chosen], [vectors[place] for place in chosen]
-    moments = (np.einsum("xpq,pq->x", dipole, space.transition(vectors[0], vector)) for vector in vectors[1:])
+    moments = (
+        None if dipole is None else np.einsum("xpq,pq->x", dipole, space.transition(vectors[0], vector))
+        for vector in vectors[1:]
+    )
     return properties.electronic_states(energies, spins, moments)
 
 

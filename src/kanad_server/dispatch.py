@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import assert_never
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 START_RETRY_S = 1.0
 CANCELLED_AT_ONCE = 50
 """Experiments of a campaign that are cancelled before others have their turn."""
+MAX_HAMILTONIANS = 200_000_000
+"""Characters of all FCIDUMPs that wait or run: they are kept in memory."""
 
 
 class Dispatch:
@@ -102,6 +104,7 @@ class Dispatch:
         def decide() -> list[New]:
             waiting = [e for e in experiments if not isinstance(self._sharing.find(e) or answers.get(e.id), Answer)]
             self._crowd.check(owner, len(waiting))
+            _refuse_hamiltonians(waiting, self._journal.active())
             new.extend(self._place(experiment, answers.get(experiment.id), joining) for experiment in experiments)
             return new
 
@@ -345,6 +348,21 @@ class Dispatch:
 def _interrupted(head: Experiment) -> lifecycle.Change:
     """The server goes down under an attempt: it will be run again, unless a person asked for its end."""
     return lifecycle.Cancel() if head.cancel_requested else lifecycle.Interrupt(head.attempt)
+
+
+def _refuse_hamiltonians(waiting: Iterable[Experiment], active: Iterable[Experiment]) -> None:
+    """Raises Unavailable where the texts of all Hamiltonians that wait or run would take too much memory."""
+    added = _hamiltonians(waiting)
+    if added and added + _hamiltonians(active) > MAX_HAMILTONIANS:
+        raise Unavailable(
+            "queue_full",
+            f"the FCIDUMPs that wait have {MAX_HAMILTONIANS} characters at most, and these {added}; post them later",
+            retry_after_s=30,
+        )
+
+
+def _hamiltonians(experiments: Iterable[Experiment]) -> int:
+    return sum(len(experiment.spec.molecule.fcidump or "") for experiment in experiments)
 
 
 def _experiment(spec: Spec, owner: str = LOCAL.name, campaign: Campaign | None = None) -> Experiment:

@@ -17,6 +17,8 @@ from kanad_solvers.prepare import Parsed, Prepared
 from kanad_solvers.spec import Molecule, Probe, Spec
 
 REMEMBERED = 1_024
+LONGEST_REMEMBERED = 20_000
+"""Bytes; longer questions (large FCIDUMPs) are asked each time."""
 ASKED_AT_ONCE = 64
 """Questions of a batch that the desk sees at a time; it answers those that it can in a moment (`answers.MOMENT_S`)."""
 Place: TypeAlias = Callable[[str], str]
@@ -119,7 +121,10 @@ class Intake:
             )
 
     def _remember(self, question: bytes, reply: bytes) -> Prepared:
-        prepared = self._remembered[question] = answers.decode_prepared(reply)
+        prepared = answers.decode_prepared(reply)
+        if len(question) > LONGEST_REMEMBERED:
+            return prepared
+        self._remembered[question] = prepared
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
         return prepared

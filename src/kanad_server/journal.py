@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -220,6 +220,10 @@ class Journal:
     def head(self, experiment_id: str) -> Experiment | None:
         """The newest state of an active experiment, committed or not."""
         return self._heads.get(experiment_id)
+
+    def active(self) -> Iterable[Experiment]:
+        """The newest state of every active experiment."""
+        return self._heads.values()
 
     async def current(self, experiment_id: str) -> Experiment | None:
         """The committed state of any experiment."""

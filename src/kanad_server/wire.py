@@ -343,7 +343,7 @@ class ArtifactPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParsedMolecule(msgspec.Struct, frozen=True, kw_only=True):
-    """A molecule as the solvers will see it."""
+    """A molecule as the solvers will see it; a Hamiltonian without nuclei has `orbitals` and an empty geometry."""
 
     formula: str
     charge: int
@@ -351,6 +351,7 @@ class ParsedMolecule(msgspec.Struct, frozen=True, kw_only=True):
     electrons: int
     geometry: Coordinates
     warnings: tuple[str, ...] = ()
+    orbitals: int | None = None
 
 
 class LibraryMolecule(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ def run(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="A file (.xyz .pdb .sdf .mol, QCSchema .json, a spec as .json or .toml), a library name, or SMILES.",
+            help="A file (.xyz .pdb .sdf .mol .fcidump; QCSchema or a spec, .json .toml), a library name, or SMILES.",
         ),
     ],
     method: options.Method = None,

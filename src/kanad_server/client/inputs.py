@@ -1,4 +1,4 @@
-"""Files that people have: XYZ, PDB, SDF, MOL, QCSchema, and specs of ours as JSON or TOML."""
+"""Files that people have: XYZ, PDB, SDF, MOL, QCSchema, FCIDUMP, and specs of ours as JSON or TOML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from kanad_solvers import qcschema
 
 STRUCTURES = (".pdb", ".sdf", ".mol")
 SPECS = (".json", ".toml")
-SUFFIXES = (".xyz", *STRUCTURES, *SPECS)
+HAMILTONIANS = (".fcidump",)
+SUFFIXES = (".xyz", *STRUCTURES, *SPECS, *HAMILTONIANS)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be read, or is none of the formats; says which and why.
     """
-    suffix = path.suffix.lower()
+    suffix = path.suffix.lower() if path.suffix else f".{path.name.lower()}"  # an FCIDUMP is often called just that
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: files are {', '.join(SUFFIXES)}")
     try:
@@ -29,6 +30,8 @@ def read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         if suffix == ".xyz":
             return {"molecule": {"xyz": text}}
+        if suffix in HAMILTONIANS:
+            return {"molecule": {"fcidump": text}}
         return _spec(json.loads(text) if suffix == ".json" else tomllib.loads(text))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

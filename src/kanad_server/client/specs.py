@@ -43,7 +43,8 @@ def build(described: Described | None = None, /, **fields: Any) -> dict[str, Any
 def molecule_of(source: MoleculeLike) -> dict[str, Any]:
     """The molecule that `source` means.
 
-    A path is read as a file, by its suffix; so is a string that ends in a known suffix. Text of several lines is XYZ.
+    A path is read as a file, by its suffix; so is a string that ends in a known suffix. Text of several lines is XYZ,
+    or an FCIDUMP where it begins with &FCI.
     A name of the library (in any case) is taken as such, everything else as SMILES; ``smiles:CO`` and ``library:CO``
     say which, where both are possible.
 
@@ -57,6 +58,8 @@ def molecule_of(source: MoleculeLike) -> dict[str, Any]:
     kind, separator, rest = source.partition(":")
     if separator and kind in ("smiles", "library"):
         return {kind: rest}
+    if source.lstrip()[:4].upper() in ("&FCI", "$FCI"):
+        return {"fcidump": source}
     if "\n" in source.strip():
         return {"xyz": source}
     return {"library": source} if source.lower() in _library_names() else {"smiles": source}
@@ -66,7 +69,7 @@ def is_file_name(text: str) -> bool:
     """Whether a word is meant as a file's name."""
     from kanad_server.client.inputs import SUFFIXES
 
-    return Path(text).suffix.lower() in SUFFIXES
+    return Path(text).suffix.lower() in SUFFIXES or Path(text).name.upper() == "FCIDUMP"
 
 
 def _library_names() -> set[str]:

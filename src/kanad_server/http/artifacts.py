@@ -64,19 +64,23 @@ async def download(request: Request) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{experiment.id}-{name}"'}
     if name == "events.csv":
         return StreamingResponse(_events_csv(service, experiment.id), media_type=_type(name), headers=headers)
-    if name == "trajectory.xyz":
+    if name == "trajectory.xyz" and result.geometry is not None:
         return StreamingResponse(_trajectory(service, experiment.id, result), media_type=_type(name), headers=headers)
     content = await _content(request, service, experiment, result, name)
     return Response(content, media_type=_type(name), headers=headers)
 
 
 async def _content(request: Request, service: Service, experiment: Experiment, result: Result, name: str) -> bytes:
+    if name in ("structure.xyz", "trajectory.xyz", "qcschema.json") and result.geometry is None:
+        raise NotFound("no_such_artifact", f"this experiment has no nuclei, so no {name}")
     if name == "structure.xyz":
         method = name_of(experiment.spec.method)
         return interop.structure_xyz(result, f"{experiment.id} {method}/{experiment.spec.basis}").encode()
     if name == "qcschema.json":
         return interop.qcschema(experiment.spec, result).encode()
     kept = await _kept(service, experiment)
+    if name != "circuit.qasm" and kept is not None and kept.molecule.orbitals is not None:
+        raise NotFound("no_such_artifact", f"this experiment has no nuclei, so no {name}")
     if kept is None or (name == "circuit.qasm" and kept.qasm is None):
         raise NotFound("no_such_artifact", f"this experiment has no {name}")
     if name == "circuit.qasm":
@@ -126,10 +130,12 @@ def _frontier(kept: Wavefunction) -> tuple[int, ...]:
 
 
 def _names(result: Result, kept: Wavefunction | None) -> list[str]:
-    names = ["structure.xyz", "qcschema.json", "events.csv"]
+    names = ["events.csv"] + ["structure.xyz", "qcschema.json"] * (result.geometry is not None)
     if result.optimization is not None:
         names.append("trajectory.xyz")
-    if kept is not None:
+    if kept is not None and kept.molecule.orbitals is not None:
+        names += ["circuit.qasm"] * (kept.qasm is not None)
+    elif kept is not None:
         names += ["orbitals.molden", "orbitals.grid", *(f"orbital-{n}.cube" for n in _frontier(kept))]
         names += ["fcidump"] * (kept.sets == 1) + ["circuit.qasm"] * (kept.qasm is not None)
     return sorted(names)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
@@ -27,6 +28,8 @@ MAX_KEY = 200
 MAX_WAIT_S = 300
 MAX_PAGE = 200
 MAX_EVENTS = 10_000
+LISTED_FCIDUMP = 500
+"""Characters of an FCIDUMP that a list shows."""
 
 
 def service_of(request: Request) -> Service:
@@ -99,8 +102,17 @@ async def list_(request: Request) -> Response:
     """A page of experiments."""
     service = service_of(request)
     items, cursor = await service.store.page(_filter(request))
-    seen = [service.dispatch.seen(service.journal.live(item)) for item in items]
+    seen = [_listed(service.dispatch.seen(service.journal.live(item))) for item in items]
     return answer(ExperimentPage(items=seen, next_cursor=cursor))
+
+
+def _listed(experiment: Experiment) -> Experiment:
+    """The experiment as a list has it: of a long FCIDUMP the beginning."""
+    molecule = experiment.spec.molecule
+    if molecule.fcidump is None or len(molecule.fcidump) <= LISTED_FCIDUMP:
+        return experiment
+    shown = replace(molecule, fcidump=molecule.fcidump[:LISTED_FCIDUMP])
+    return replace(experiment, spec=replace(experiment.spec, molecule=shown))
 
 
 async def result(request: Request) -> Response:

@@ -56,4 +56,5 @@ def _parsed(parsed: Parsed) -> ParsedMolecule:
         electrons=parsed.electrons,
         geometry=parsed.geometry,
         warnings=parsed.warnings,
+        orbitals=parsed.orbitals,
     )

@@ -11,7 +11,7 @@ import pytest
 from kanad_solvers import library
 from kanad_solvers.elements import ATOMIC_NUMBER
 from kanad_solvers.errors import InvalidSpec
-from kanad_solvers.molecule import parse
+from kanad_solvers.molecule import _embed, _nuclei, parse
 from kanad_solvers.prepare import Parsed
 from kanad_solvers.spec import Molecule
 
@@ -35,9 +35,11 @@ def test_hydrogen_from_smiles_has_the_published_bond() -> None:
 
 
 def test_the_same_smiles_gives_the_same_geometry_and_says_that_it_is_guessed() -> None:
-    parse.cache_clear()
+    _embed.cache_clear()
+    _nuclei.cache_clear()
     first = parsed(smiles="CCO")
-    parse.cache_clear()
+    _embed.cache_clear()
+    _nuclei.cache_clear()
     assert parsed(smiles="CCO") == first
     assert first.formula == "C2H6O"
     assert "guessed" in first.warnings[0]
