@@ -37,15 +37,20 @@ class Desk:
 
         Raises:
             NoAnswer: see there.
+            RaisedInWorker: `answer` raised.
         """
         async with self._one_at_a_time:
             process = await self._start()
             try:
                 future = asyncio.wrap_future(process.executor.submit(answer, question))
-                return await asyncio.wait_for(future, ANSWER_S)
+                reply = await asyncio.wait_for(future, ANSWER_S)
             except (BrokenProcessPool, TimeoutError) as error:
                 await self.close()
                 raise NoAnswer(str(error)) from error
+            if not isinstance(reply, bytes):  # types do not bind a worker
+                await self.close()
+                raise NoAnswer("what came is not an answer")
+            return reply
 
     async def close(self) -> None:
         """End the process."""

@@ -36,6 +36,11 @@ class Assembler:
         self._buffer = bytearray()
         self._parts = bytearray()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that came was part of a whole message."""
+        return not self._buffer and not self._parts
+
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes.
 

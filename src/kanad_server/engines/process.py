@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import select
 import shutil
 import signal
 import tempfile
@@ -16,15 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from kanad_server.engines import forkserver, worker
+from kanad_server.engines.outcomes import Outcomes
 
 WORN_MB = 1_024
 """A worker that has kept more than this from its last attempt is replaced; picked, not measured."""
 
 
 class _Context(ForkServerContext):
-    """A forkserver context that remembers the one process made with it: the executor keeps it to itself."""
+    """What the executor makes its parts with: the one process, which is remembered, and the way back."""
 
     process: ForkServerProcess | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes = Outcomes()
+
+    def SimpleQueue(self) -> Outcomes:  # type: ignore[override]  # noqa: N802
+        """The way back of the executor."""
+        return self.outcomes
 
     def Process(self, *args: Any, **kwargs: Any) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802
         """Make a process and remember it."""
@@ -53,14 +63,28 @@ class WorkerProcess:
         with forkserver.launching, forkserver.without_main_module():
             ready = self.executor.submit(os.getpid)
         self._pidfd = os.pidfd_open(ready.result())
-        # Only the worker may hold the write end: its death is then the end of the file.
+        # Only the worker may hold the other ends: its death is then the end of the files, and nobody waits to write.
         self._writer.close()
+        self._context.outcomes.close_writer()
+        self.executor._call_queue._reader.close()  # type: ignore[attr-defined]  # the executor itself does it too late
         os.set_blocking(self.reader.fileno(), False)
 
     @property
     def pid(self) -> int | None:
         """The process id; None before `launch`."""
         return None if self._context.process is None else self._context.process.pid
+
+    @property
+    def death(self) -> int:
+        """A descriptor that becomes readable when the process has ended."""
+        assert self._pidfd is not None, "it was never launched"
+        return self._pidfd
+
+    def has_unread(self) -> bool:
+        """Whether something is in the pipe, or whoever could write has gone."""
+        poll = select.poll()
+        poll.register(self.reader.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def is_worn(self) -> bool:
         """Whether the process has kept so much memory that a new one is better."""
@@ -80,6 +104,7 @@ class WorkerProcess:
         """
         self.signal(signal.SIGKILL)
         self.executor.shutdown(wait=True, cancel_futures=True)
+        self._context.outcomes.close()
         self.reader.close()
         self._writer.close()
         if self._pidfd is not None:

@@ -2,6 +2,9 @@
 
 The loop reads the pipe itself (no thread hop), in batches. The end of an attempt is its end marker, so that no event
 arrives after the verdict; the pipe of a worker that died is drained to its end before the attempt counts as lost.
+
+A worker is not trusted: nothing that it sends is more than data, and one that does not keep to the rules (it sends what
+is no message, or goes on after its end marker, or ends without one) is replaced.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, Self, assert_never
 
@@ -22,6 +26,7 @@ import msgspec
 
 from kanad_server.engines import frames, messages, versions, worker
 from kanad_server.engines.base import Cancelled, Completed, Failed, Job, Lost, Verdict
+from kanad_server.engines.outcomes import RaisedInWorker
 from kanad_server.engines.process import WORN_MB, WorkerProcess, launched, usage
 from kanad_server.wire import Error, Reported, SlotView
 from kanad_solvers.result import Result
@@ -34,6 +39,10 @@ CANCEL_GRACE_S = 0.5
 """From the cancel flag to SIGTERM: picked so that a callback of a small solver still sees the flag."""
 TERM_GRACE_S = 0.25
 """From SIGTERM to SIGKILL. Python code in a worker does not handle SIGTERM, so waiting longer buys nothing."""
+RETURN_S = 5.0
+"""Between the end marker and the return of the worker's function, in any order; after it the worker is replaced."""
+MAX_LEFT_BYTES = 1024 * 1024
+"""What is read of a dead worker's pipe, the largest that a pipe is by default allowed to be."""
 
 _encode_spec = msgspec.json.Encoder().encode
 _decode_result = msgspec.json.Decoder(Result).decode
@@ -65,6 +74,7 @@ class ProcessSlot:
         self._is_cancelled = False
         self._escalation: list[asyncio.TimerHandle] = []
         self._may_be_worn = False
+        self._broke_rules = False
 
     async def start(self) -> None:
         """Make the process, if there is none; afterwards the slot is warm."""
@@ -76,6 +86,7 @@ class ProcessSlot:
         """End the process; a running attempt is over."""
         if self._process is not None:
             process, self._process = self._process, None
+            self._broke_rules = False
             await asyncio.to_thread(process.close)
 
     async def run(self, job: Job, hear: Callable[[Reported], None]) -> Verdict:
@@ -84,6 +95,9 @@ class ProcessSlot:
         self._is_cancelled = False
         try:
             process = await self._submit(job)
+            assert self._submitted is not None
+            returned = asyncio.wrap_future(self._submitted)
+            returned.add_done_callback(partial(self._has_returned, job, process))
             if self._is_cancelled:
                 self._signal_cancel(process)
             return await self._listen(process, hear)
@@ -128,12 +142,7 @@ class ProcessSlot:
 
     async def _submit(self, job: Job) -> WorkerProcess:
         """Hand the job to a living process: the present one, or a new one where that has died while idle."""
-        if self._submitted is not None:
-            with contextlib.suppress(BrokenProcessPool):
-                await asyncio.wrap_future(self._submitted)
-            self._submitted = None
-        if self._may_be_worn and self._process is not None and self._process.is_worn():
-            await self.close()
+        await self._tidy()
         self._may_be_worn = True  # until a result says how little it took
         for _ in range(2):
             await self.start()
@@ -150,18 +159,45 @@ class ProcessSlot:
                 return process
         raise BrokenProcessPool("a new worker process died before its first attempt")
 
+    async def _tidy(self) -> None:
+        """After an attempt: let the worker come back, or put it away where it is worn or has broken the rules."""
+        submitted, self._submitted = self._submitted, None
+        if submitted is not None:
+            with contextlib.suppress(BrokenProcessPool, RaisedInWorker):
+                try:
+                    await asyncio.wait_for(asyncio.wrap_future(submitted), RETURN_S)
+                except TimeoutError:
+                    self._broke_rules = True
+        process = self._process
+        if process is None:
+            return
+        if self._broke_rules or process.has_unread():
+            log.error("worker went on after its end marker", extra={"slot": self._name})
+            await self.close()
+        elif self._may_be_worn and process.is_worn():
+            await self.close()
+
+    def _has_returned(self, job: Job, process: WorkerProcess, returned: asyncio.Future[None]) -> None:
+        """The worker's function is over: the end marker is in the pipe, or else the worker will not send one."""
+        if returned.cancelled() or self._job is not job:
+            return
+        failure = returned.exception()
+        if isinstance(failure, RaisedInWorker):
+            log.error("worker's function raised", extra={"slot": self._name, "cause": str(failure)})
+        delay = RETURN_S if failure is None else 0.0
+        self._escalation.append(asyncio.get_running_loop().call_later(delay, process.signal, signal.SIGKILL))
+
     async def _listen(self, process: WorkerProcess, hear: Callable[[Reported], None]) -> Verdict:
         """Take in what the process says, to the end marker, or to its death."""
         assembler = frames.Assembler(MAX_MESSAGE_BYTES)
-        with _Inlet(process.reader.fileno()) as inlet:
-            while True:
-                data = await inlet.read()
-                if not data:
-                    break
+        with _Inlet(process) as inlet:
+            while data := await inlet.read():
                 try:
-                    for message in map(messages.decode, assembler.feed(data)):
-                        verdict = self._take(message, hear)
+                    heard = deque(assembler.feed(data))
+                    while heard:
+                        verdict = self._take(messages.decode(heard.popleft()), hear)
                         if verdict is not None:
+                            self._broke_rules = bool(heard) or not assembler.is_empty or inlet.has_more
                             return verdict
                 except (frames.BrokenFrame, msgspec.MsgspecError) as error:
                     log.error("worker broke the protocol", extra={"slot": self._name, "cause": str(error)})
@@ -196,6 +232,7 @@ class ProcessSlot:
     async def _bury(self, process: WorkerProcess) -> Verdict:
         """The process is gone: tell how, and make room for the next one."""
         self._process = self._submitted = None
+        self._broke_rules = False
         exit_code = await asyncio.to_thread(process.close)
         if self._is_cancelled:
             return Cancelled()
@@ -205,29 +242,41 @@ class ProcessSlot:
 class _Inlet:
     """The reading end of a pipe, read by the loop as data comes; entered for one attempt.
 
-    The loop's reader stays registered between reads: to register it for each of them costs more than the read.
+    The loop's reader stays registered between reads: to register it for each of them costs more than the read. The end
+    of the file is not waited for when the process has died: a process that it has left behind could hold the pipe open.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, process: WorkerProcess) -> None:
+        self._descriptor = process.reader.fileno()
+        self._death = process.death
         self._loop = asyncio.get_running_loop()
         self._arrived: deque[bytes] = deque()
         self._some = asyncio.Event()
+        self._is_over = False
+        self._left = MAX_LEFT_BYTES
 
     def __enter__(self) -> Self:
+        self._loop.add_reader(self._death, self._end)
         self.resume()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.pause()
+        self._loop.remove_reader(self._death)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something has come that was not read."""
+        return bool(self._arrived)
 
     async def read(self) -> bytes:
-        """The next data; empty once every writer has gone."""
-        await self._some.wait()
-        data = self._arrived.popleft()
-        if not self._arrived:
+        """The next data; empty once the process, or every writer, has gone."""
+        while not self._arrived:
+            if self._is_over:
+                return self._rest()
             self._some.clear()
-        return data
+            await self._some.wait()
+        return self._arrived.popleft()
 
     def pause(self) -> None:
         """Leave what comes in the pipe, which then fills and holds the writer back."""
@@ -235,17 +284,34 @@ class _Inlet:
 
     def resume(self) -> None:
         """Read again."""
-        self._loop.add_reader(self._descriptor, self._pull)
+        if not self._is_over:
+            self._loop.add_reader(self._descriptor, self._pull)
 
     def _pull(self) -> None:
         try:
             data = os.read(self._descriptor, READ_BYTES)
         except BlockingIOError:
             return
-        self._arrived.append(data)
-        self._some.set()
         if not data:
-            self.pause()  # the end of a file stays readable
+            self._end()
+        else:
+            self._arrived.append(data)
+            self._some.set()
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._some.set()
+        self._loop.remove_reader(self._death)  # both stay readable
+        self.pause()
+
+    def _rest(self) -> bytes:
+        """What is still in the pipe."""
+        try:
+            data = os.read(self._descriptor, min(READ_BYTES, self._left))
+        except BlockingIOError:
+            return b""
+        self._left -= len(data)
+        return data
 
 
 def _death(exit_code: int | None) -> Error:
