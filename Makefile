@@ -30,7 +30,7 @@ run: $(VENV)/installed
 web: $(WEB)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q -m "not slow and not faults and not browser and not docs"
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not browser and not docs"
 
 test-browser: $(VENV)/installed-browser $(WEB) chromium
 	$(BIN)/pytest -q -m browser tests/browser
