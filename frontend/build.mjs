@@ -1,7 +1,7 @@
 // Builds the pages into src/kanad_server/static: hashed names, a gzip of each text beside it, and a manifest that the server reads.
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -28,17 +28,26 @@ function keepHashed(name, content) {
 
 const fromPackage = (path) => readFileSync(join(HERE, "node_modules", path));
 
-/** The licence of every package whose code reaches the browser. */
-function licences(metafile) {
-  const packages = new Set();
+/** The packages whose code reaches the browser, with their licences. */
+function packages(metafile) {
+  const names = new Set(["swagger-ui-dist"]);
   for (const input of Object.keys(metafile.inputs)) {
     const match = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input);
-    if (match) packages.add(match[1]);
+    if (match) names.add(match[1]);
   }
-  return [...packages].sort().map((name) => {
-    const about = JSON.parse(fromPackage(`${name}/package.json`).toString());
-    return { name, version: about.version, license: about.license };
+  return [...names].sort().map((name) => {
+    const { version, license } = JSON.parse(fromPackage(`${name}/package.json`).toString());
+    return { name, version, license };
   });
+}
+
+/** The texts of those licences, as they ask for. */
+function licenceTexts(all) {
+  const parts = all.map(({ name, version, license }) => {
+    const texts = readdirSync(join(HERE, "node_modules", name)).filter((file) => /^(licen[cs]e|notice|copying)|\.LICENSE\.txt$/i.test(file));
+    return `${name} ${version} (${license})\n\n${texts.map((file) => fromPackage(`${name}/${file}`).toString().trim()).join("\n\n")}\n`;
+  });
+  return Buffer.from(parts.join(`\n${"-".repeat(72)}\n\n`));
 }
 
 rmSync(OUT, { recursive: true, force: true });
@@ -48,20 +57,23 @@ const options = { bundle: true, minify: true, write: false, target: "es2022", me
 const shared = { ...options, format: "esm", splitting: true, outdir: OUT, jsx: "automatic", jsxImportSource: "preact", entryNames: "[name]-[hash]", chunkNames: "[name]-[hash]" };
 
 // Two passes: the licences that the About page shows come from what the first one bundles.
-const first = await build({ ...shared, entryPoints: [join(HERE, "src/main.tsx")], define: { LICENCES: "[]" } });
+const first = await build({ ...shared, entryPoints: [join(HERE, "src/main.tsx")], define: { LICENCES: "[]", LICENCE_TEXTS: '""' } });
+const bundled = packages(first.metafile);
+const texts = keepHashed("licences.txt", licenceTexts(bundled));
 const scripts = await build({
   ...shared,
   entryPoints: [join(HERE, "src/main.tsx")],
-  define: { LICENCES: JSON.stringify(licences(first.metafile)) },
+  define: { LICENCES: JSON.stringify(bundled), LICENCE_TEXTS: JSON.stringify(`/assets/${texts}`) },
 });
-const theme = await build({ ...options, entryPoints: [join(HERE, "src/theme-early.ts")], outdir: OUT, entryNames: "[name]-[hash]" });
-const styles = await build({ ...options, entryPoints: [join(HERE, "styles/main.css")], outdir: OUT, entryNames: "[name]-[hash]" });
-for (const result of [scripts, theme, styles])
+const alone = { ...options, outdir: OUT, entryNames: "[name]-[hash]" };
+const early = await build({ ...alone, entryPoints: ["theme-early", "docs"].map((name) => join(HERE, `src/${name}.ts`)) });
+const styles = await build({ ...alone, entryPoints: ["main", "docs"].map((name) => join(HERE, `styles/${name}.css`)) });
+for (const result of [scripts, early, styles])
   for (const file of result.outputFiles) keep(basename(file.path), Buffer.from(file.contents));
 
 const entryOf = (result, source) => basename(Object.entries(result.metafile.outputs).find(([, output]) => output.entryPoint?.endsWith(source))[0]);
 const main = entryOf(scripts, "src/main.tsx");
-const styleSheet = entryOf(styles, "main.css");
+const styleSheet = entryOf(styles, "styles/main.css");
 
 /** The chunks that the entry cannot start without. */
 function eager(name, seen = new Set([name])) {
@@ -77,26 +89,57 @@ function eager(name, seen = new Set([name])) {
 const initial = [...eager(main)];
 const icon = keepHashed("icon.svg", readFileSync(join(HERE, "icon.svg")));
 const preloads = initial.filter((name) => name !== main).map((name) => `<link rel="modulepreload" href="/assets/${name}">`);
-const shell = `<!doctype html>
+
+const shell = (title, head, body) => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<title>kanad</title>
+<title>${title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" type="image/svg+xml" href="/assets/${icon}">
-<script src="/assets/${entryOf(theme, "theme-early.ts")}"></script>
-<link rel="stylesheet" href="/assets/${styleSheet}">
-${preloads.join("\n")}
-<script type="module" src="/assets/${main}"></script>
+<script src="/assets/${entryOf(early, "src/theme-early.ts")}"></script>
+${head.join("\n")}
 </head>
-<body><div id="app"></div><noscript>These pages need JavaScript; the API under /api/v1 does not.</noscript></body>
+<body>${body}</body>
 </html>
 `;
-writeFileSync(join(OUT, "index.html"), shell);
-writeFileSync(join(OUT, "index.html.gz"), gzipSync(shell, { level: 9 }));
-const named = { initial, styles: [styleSheet] };
+
+function keepPage(name, content) {
+  writeFileSync(join(OUT, name), content);
+  writeFileSync(join(OUT, `${name}.gz`), gzipSync(content, { level: 9 }));
+}
+
+const styled = (name) => `<link rel="stylesheet" href="/assets/${name}">`;
+keepPage(
+  "index.html",
+  shell(
+    "kanad",
+    [styled(styleSheet), ...preloads, `<script type="module" src="/assets/${main}"></script>`],
+    '<div id="app"></div><noscript>These pages need JavaScript; the API under /api/v1 does not.</noscript>',
+  ),
+);
+
+// The calls, tried from the page: swagger-ui as it comes, with our colours.
+const swagger = ["swagger-ui.css", "swagger-ui-bundle.js"].map((name) => keepHashed(name, fromPackage(`swagger-ui-dist/${name}`)));
+keepPage(
+  "docs.html",
+  shell(
+    "Calls · kanad",
+    [styled(swagger[0]), styled(entryOf(styles, "styles/docs.css")), ...[swagger[1], entryOf(early, "src/docs.ts")].map((name) => `<script defer src="/assets/${name}"></script>`)],
+    '<header><a href="/">kanad</a> <span>The calls of this server</span> <a href="/openapi.json">openapi.json</a></header><main id="calls"></main>' +
+      '<noscript>This page needs JavaScript. All calls, from POST /api/v1/experiments on, are in <a href="/openapi.json">the OpenAPI document</a>.</noscript>',
+  ),
+);
+
+const named = { initial, styles: [styleSheet], viewer: Object.keys(files).filter((name) => name.startsWith("3Dmol")) };
 writeFileSync(join(OUT, "manifest.json"), JSON.stringify({ files, ...named }, null, 1));
 
-const sum = (names) => names.reduce((total, name) => total + files[name].gzip_bytes, 0);
-console.log(`built: initial scripts ${(sum(initial) / 1024).toFixed(1)} kB, styles ${(sum(named.styles) / 1024).toFixed(1)} kB (gzip)`);
+// What a page may weigh, in kB after gzip.
+const LIMITS = { initial: 60, styles: 12, viewer: 180 };
+const weights = Object.entries(LIMITS).map(([part, limit]) => [part, named[part].reduce((total, name) => total + files[name].gzip_bytes, 0) / 1024, limit]);
+console.log(`built (kB, gzip): ${weights.map(([part, weight, limit]) => `${part} ${weight.toFixed(1)} of ${limit}`).join(", ")}`);
+if (weights.some(([, weight, limit]) => weight > limit || weight === 0)) {
+  console.error("the pages are heavier than they may be, or a part of them is missing");
+  process.exit(1);
+}

@@ -16,6 +16,8 @@ const PAGES: [RegExp, () => Promise<Page>][] = [
   [/^\/new$/, async () => (await import("./pages/new")).New],
   [/^\/runs\/([^/]+)$/, async () => (await import("./pages/run")).Run],
   [/^\/compare$/, async () => (await import("./pages/compare")).Compare],
+  [/^\/campaigns$/, async () => (await import("./pages/campaigns")).Campaigns],
+  [/^\/campaigns\/([^/]+)$/, async () => (await import("./pages/campaign")).CampaignPage],
   [/^\/queue$/, async () => (await import("./pages/queue")).Queue],
   [/^\/library$/, async () => (await import("./pages/library")).Library],
   [/^\/about$/, async () => (await import("./pages/about")).About],
@@ -53,6 +55,7 @@ function Body() {
 const LINKS: [string, string][] = [
   ["/", "Runs"],
   ["/new", "New"],
+  ["/campaigns", "Campaigns"],
   ["/queue", "Queue"],
   ["/library", "Library"],
   ["/about", "About"],
@@ -61,7 +64,7 @@ const LINKS: [string, string][] = [
 function Header() {
   const path = place.value.path;
   const away = line.value === "reconnecting";
-  const isHere = (to: string) => path === to || (to === "/" && /^\/(runs|compare)/.test(path));
+  const isHere = (to: string) => path === to || (to === "/" ? /^\/(runs|compare)/.test(path) : path.startsWith(`${to}/`));
   return (
     <header class="top">
       <div>

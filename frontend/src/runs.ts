@@ -8,6 +8,7 @@ export interface Wanted {
   status: string;
   method: string;
   tag: string;
+  campaign: string;
   q: string;
   sort: string;
 }
@@ -20,7 +21,7 @@ export const failure = signal<unknown>(null);
 /** Whether there is more to fetch behind the last row. */
 export const more = signal(false);
 
-let wanted: Wanted = { status: "", method: "", tag: "", q: "", sort: "-created_at" };
+let wanted: Wanted = { status: "", method: "", tag: "", campaign: "", q: "", sort: "-created_at" };
 let cursor: string | null = null;
 let abort = new AbortController();
 
@@ -75,6 +76,7 @@ export function matches(experiment: Experiment, filter: Wanted): boolean {
     (!filter.status || experiment.status === filter.status) &&
     (!filter.method || experiment.spec.method.name === filter.method) &&
     (!filter.tag || experiment.tags.includes(filter.tag)) &&
+    (!filter.campaign || experiment.campaign === filter.campaign) &&
     (!filter.q || experiment.name.toLowerCase().includes(filter.q.toLowerCase()) || experiment.id === filter.q)
   );
 }

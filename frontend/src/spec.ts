@@ -52,6 +52,24 @@ export function trimmed<T>(value: T): T {
   return Object.fromEntries(entries.map(([name, inner]) => [name, trimmed(inner)])) as T;
 }
 
+const UNTOLD: ReadonlySet<string> = new Set(["name", "tags", "priority", "fresh"]);
+
+/** What a spec asks for, setting by setting: "method.conv_tol" with its value and how to show it. */
+export function flatSpec(spec: Spec): Map<string, { value: unknown; text: string }> {
+  const { molecule, ...rest } = trimmed(spec);
+  const flat = new Map<string, { value: unknown; text: string }>();
+  const add = (path: string, value: unknown): void => {
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) for (const [name, inner] of Object.entries(value)) add(`${path}.${name}`, inner);
+    else flat.set(path.replace(/\.name$/, ""), { value, text: Array.isArray(value) ? JSON.stringify(value) : String(value) });
+  };
+  const { charge, multiplicity, ...source } = molecule;
+  flat.set("molecule", { value: source, text: moleculeText(molecule) });
+  add("charge", charge ?? 0);
+  if (multiplicity) add("multiplicity", multiplicity);
+  for (const [name, value] of Object.entries(rest)) if (!UNTOLD.has(name)) add(name, value);
+  return flat;
+}
+
 /** JSON as Python writes it. */
 export function pythonLiteral(value: unknown, indent = ""): string {
   const inner = `${indent}    `;

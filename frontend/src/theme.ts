@@ -19,5 +19,9 @@ export function toggleTheme(): void {
   document.documentElement.dataset["theme"] = name;
 }
 
-/** A colour of the theme as it is now, for canvases. */
-export const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** A value of the theme as it is now, for canvases, which know no light-dark(). */
+export function colour(name: string): string {
+  const value = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const pair = /^light-dark\((.+),\s*(.+)\)$/.exec(value);
+  return pair ? pair[isDark.peek() ? 2 : 1]! : value;
+}

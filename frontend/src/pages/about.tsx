@@ -6,6 +6,7 @@ import { moment } from "../units";
 import { Facts, Heading, useFetched, useTitle, Waiting } from "../ui/parts";
 
 declare const LICENCES: { name: string; version: string; license: string }[];
+declare const LICENCE_TEXTS: string;
 
 export function About(_: { id: string }) {
   useTitle("About");
@@ -20,6 +21,9 @@ export function About(_: { id: string }) {
       <h2>Versions</h2>
       {system.value ? <Facts facts={[...Object.entries(system.value.versions), ["running since", moment(system.value.started_at)]]} /> : <Waiting what="versions" error={system.error} />}
       <h2>In these pages</h2>
+      <p>
+        The texts of <a href={LICENCE_TEXTS} target="_blank">their licences</a>.
+      </p>
       <Facts facts={LICENCES.map(({ name, version, license }) => [name, `${version}, ${license}`])} />
     </div>
   );

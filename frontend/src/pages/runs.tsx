@@ -36,7 +36,7 @@ function pick(id: string, on: boolean): void {
 function wantedNow(): runs.Wanted {
   const query = place.value.query;
   const value = (name: string) => query.get(name) ?? "";
-  return { status: value("status"), method: value("method"), tag: value("tag"), q: value("q"), sort: value("sort") || "-created_at" };
+  return { status: value("status"), method: value("method"), tag: value("tag"), campaign: value("campaign"), q: value("q"), sort: value("sort") || "-created_at" };
 }
 
 export async function runH2(): Promise<void> {
@@ -50,7 +50,7 @@ export function Runs() {
   const key = JSON.stringify(wanted);
   useEffect(() => runs.load(wanted), [key]);
   useEffect(() => watch(runs.take, () => void runs.catchUp().catch(() => undefined)), []);
-  const filtered = Boolean(wanted.status || wanted.method || wanted.tag || wanted.q);
+  const filtered = Boolean(wanted.status || wanted.method || wanted.tag || wanted.campaign || wanted.q);
   const rows = runs.rows.value;
   const nothing = !rows.length && !runs.loading.value && !runs.failure.value;
   return (
@@ -125,6 +125,11 @@ function Filters({ wanted }: { wanted: runs.Wanted }) {
       {wanted.tag ? (
         <button type="button" class="chip" aria-pressed="true" onClick={() => setQuery({ tag: null })}>
           Tag: {wanted.tag} ✕
+        </button>
+      ) : null}
+      {wanted.campaign ? (
+        <button type="button" class="chip" aria-pressed="true" onClick={() => setQuery({ campaign: null })}>
+          One campaign ✕
         </button>
       ) : null}
       <div class="right">

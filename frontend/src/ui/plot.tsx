@@ -28,9 +28,13 @@ export interface PlotProps {
   label: string;
   file: string;
   x: number[];
+  /** Names of the places 0, 1, 2, ..., for an axis of things and not of numbers. */
+  xNames?: string[];
   xLabel: string;
   yLabel: string;
   traces: Trace[];
+  /** Name the traces even where there is one. */
+  legend?: boolean;
   marks?: Mark[];
   band?: { low: number; high: number; name: string } | null;
   verticals?: { at: number; name: string }[];
@@ -64,7 +68,7 @@ export function Plot(props: PlotProps) {
   const table = useId();
   const dark = isDark.value;
   // What needs a new chart; everything else is new data in the old one.
-  const form = JSON.stringify([props.traces.map(({ name, colour, dash, points, width }) => [name, colour, dash, points, width]), props.log, props.reverse, props.xLabel, props.yLabel, dark]);
+  const form = JSON.stringify([props.traces.map(({ name, colour, dash, points, width }) => [name, colour, dash, points, width]), props.log, props.reverse, props.xLabel, props.yLabel, props.xNames, dark]);
 
   function setZoom(range: [number, number] | null): void {
     zoom.current = range;
@@ -145,9 +149,9 @@ export function Plot(props: PlotProps) {
   );
 }
 
-function Legend({ traces, marks = [], band, log }: PlotProps) {
+function Legend({ traces, marks = [], band, log, legend }: PlotProps) {
   const keys = [
-    ...(traces.length > 1 ? traces.map((trace) => ({ name: trace.name, colour: trace.colour, kind: "key" })) : []),
+    ...(traces.length > 1 || legend ? traces.map((trace) => ({ name: trace.name, colour: trace.colour, kind: "key" })) : []),
     ...(log ? [] : marks.map((mark) => ({ name: mark.name, colour: mark.colour, kind: "key dash" }))),
     ...(band ? [{ name: band.name, colour: "accent", kind: "key band" }] : []),
   ];
@@ -194,7 +198,7 @@ function DataTable({ id, table, label }: { id: string; table: PlotProps["table"]
   );
 }
 
-function csv({ columns, rows }: PlotProps["table"]): string {
+export function csv({ columns, rows }: PlotProps["table"]): string {
   const quoted = (cell: string | number | null) => (cell === null ? "" : typeof cell === "number" ? String(cell) : /[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   return [columns, ...rows()].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
 }
@@ -222,7 +226,9 @@ function extent(x: number[]): [number, number] {
 }
 
 function fit(chart: uPlot, props: PlotProps, zoom: [number, number] | null): void {
-  const [min, max] = zoom ?? extent(props.x);
+  const [low, high] = extent(props.x);
+  const room = props.xNames ? 0.25 : 0;
+  const [min, max] = zoom ?? [low - room, high + room];
   chart.batch(() => chart.setScale("x", { min, max }));
 }
 
@@ -266,10 +272,12 @@ function options(latest: Latest, element: HTMLElement, setZoom: (range: [number,
       y: { distr: props.log ? 3 : 1, range: (_, low, high) => rangeOf(latest, low, high) },
     },
     axes: [
-      { ...axis, label: props.xLabel, ...(props.xLabel === "Iteration" ? { incrs: WHOLE } : {}), size: 34, grid: { show: false }, values: (_, splits, __, ___, increment) => tickTexts(splits, increment) },
+      { ...axis, label: props.xLabel, ...(props.xLabel === "Iteration" || props.xNames ? { incrs: WHOLE } : {}), size: 34, grid: { show: false }, values: (_, splits, __, ___, increment) => (props.xNames ? splits.map((at) => props.xNames![at] ?? "") : tickTexts(splits, increment)) },
       {
         ...axis,
         label: props.yLabel,
+        // Of a logarithmic axis only the decades have lines.
+        ...(props.log ? { filter: (_: uPlot, splits: number[]) => splits.map((value) => (Math.abs(Math.log10(value) % 1) < 1e-6 ? value : null)) } : {}),
         size: (_, values) => Math.max(40, 14 + 6.8 * Math.max(0, ...(values ?? []).map((value) => (value ?? "").length))),
         values: (_, splits, __, ___, increment) => (props.log ? splits.map((value) => (Math.abs(Math.log10(value) % 1) < 1e-6 ? scientific(value, 0).replace(/^1\u2009×\u2009/, "") : "")) : tickTexts(splits, increment)),
       },

@@ -17,7 +17,7 @@ from kanad_server.errors import NotFound
 from kanad_server.http import openapi
 
 STATIC = Path(__file__).parents[1] / "static"
-PAGES = ("/", "/new", "/runs/{id}", "/compare", "/queue", "/library", "/about")
+PAGES = ("/", "/new", "/runs/{id}", "/compare", "/campaigns", "/campaigns/{id}", "/queue", "/library", "/about")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
     " worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -42,8 +42,10 @@ async def page(_request: Request) -> Response:
 
 
 async def docs(_request: Request) -> Response:
-    """The calls of this server: a page that needs no script."""
-    return HTMLResponse(openapi.page())
+    """The calls of this server, to read and to try; a plain table where the pages are not built."""
+    if _manifest() is None:
+        return HTMLResponse(openapi.page())
+    return await asyncio.to_thread(_shell, "docs.html")
 
 
 async def asset(request: Request) -> Response:
@@ -51,10 +53,10 @@ async def asset(request: Request) -> Response:
     return await asyncio.to_thread(_asset, request, request.path_params["name"])
 
 
-def _shell() -> Response:
+def _shell(name: str = "index.html") -> Response:
     if _manifest() is None:
         return HTMLResponse(_PLAIN)
-    return HTMLResponse((STATIC / "index.html").read_text(), headers={"Content-Security-Policy": _POLICY})
+    return HTMLResponse((STATIC / name).read_text(), headers={"Content-Security-Policy": _POLICY})
 
 
 def _asset(request: Request, name: str) -> Response:

@@ -1,0 +1,32 @@
+// The calls of the server, by swagger-ui, which is loaded before this.
+
+interface Asked {
+  url: string;
+  headers: Record<string, string>;
+}
+
+declare const SwaggerUIBundle: ((options: object) => void) & { presets: { apis: unknown } };
+
+const system = window.matchMedia("(prefers-color-scheme: dark)");
+const colour = (): void => {
+  const chosen = document.documentElement.dataset["theme"];
+  document.documentElement.classList.toggle("dark-mode", chosen ? chosen === "dark" : system.matches);
+};
+colour();
+system.addEventListener("change", colour);
+
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#calls",
+  presets: [SwaggerUIBundle.presets.apis],
+  deepLinking: true,
+  validatorUrl: null,
+  docExpansion: "list",
+  defaultModelsExpandDepth: 0,
+  // Whoever has signed in on the pages is signed in here.
+  requestInterceptor: (asked: Asked): Asked => {
+    const token = sessionStorage.getItem("kanad.token");
+    if (token !== null && new URL(asked.url, location.href).origin === location.origin) asked.headers["Authorization"] = `Bearer ${token}`;
+    return asked;
+  },
+});
