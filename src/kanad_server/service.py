@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from kanad_server import clock, keeper
+from kanad_server import clock, datadir, keeper
 from kanad_server.dispatch import Dispatch
 from kanad_server.engines.desk import Desk
 from kanad_server.engines.local import LocalEngine
 from kanad_server.engines.worker import Keeping
-from kanad_server.errors import StartRefused
 from kanad_server.files import Files
 from kanad_server.gate import Gate
 from kanad_server.hub import Hub
@@ -72,12 +68,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         StartRefused: the data directory is in use, or its store cannot be used.
     """
     data = settings.data_path
-    with _owned(data):
-        async with SqliteStore(data / "kanad.sqlite") as store:
+    with datadir.owned(data):
+        async with SqliteStore(datadir.store_file(data)) as store:
             hub = Hub(settings.max_viewers, settings.max_viewers_each)
             journal = Journal(store, hub)
             scratch = data.absolute() / "scratch"
-            files = Files(data.absolute() / "files")
+            files = Files(datadir.kept_files(data.absolute()))
             keeping = Keeping(str(files.directory), settings.checkpoint_s)
             async with LocalEngine(settings.slots, scratch, journal, keeping) as engine:
                 desk = Desk(scratch)
@@ -135,26 +131,3 @@ async def _running(service: Service) -> AsyncIterator[None]:
             except TimeoutError:
                 pass
             committing.cancel()
-
-
-@contextmanager
-def _owned(data: Path) -> Iterator[None]:
-    """Hold the data directory's lock: one server, one directory."""
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StartRefused(
-            "data_dir_unusable", f"the data directory {data} cannot be used: {error.strerror}"
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StartRefused(
-                "data_dir_in_use",
-                f"another kanad-server uses the data directory {data}; stop it, or choose another --data-dir",
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)

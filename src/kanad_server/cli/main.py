@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kanad_server import __version__
-from kanad_server.cli import experiments, run, token
+from kanad_server.cli import experiments, run, token, upkeep
 from kanad_server.errors import KanadError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -98,6 +98,9 @@ for command in (
     experiments.export,
     experiments.estimate,
     experiments.methods,
+    upkeep.doctor,
+    upkeep.backup,
+    upkeep.restore,
 ):
     app.command()(command)
 app.command("ls")(experiments.list_)
