@@ -6,7 +6,12 @@ do not apply to a method or task are ``None`` here and left out on the wire.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import msgspec
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 Vector = tuple[float, float, float]
 
@@ -186,3 +191,26 @@ class Result(Part, frozen=True, kw_only=True):
     sampling: Sampling | None = None
     warnings: tuple[str, ...] = ()
     provenance: Provenance | None = None
+
+    def to_ase(self) -> Atoms:
+        """The final structure as ASE's `Atoms`; with energy, forces and dipole (eV, eV/angstrom, e angstrom) if known.
+
+        Raises:
+            ImportError: ASE is not installed (the extra ``ase``).
+            ValueError: the result has no structure.
+        """
+        from ase import Atoms, units
+        from ase.calculators.singlepoint import SinglePointCalculator
+
+        if self.geometry is None:
+            raise ValueError("the result has no nuclei: it is that of a Hamiltonian")
+        atoms = Atoms(self.geometry.symbols, self.geometry.coordinates_angstrom)
+        found: dict[str, Any] = {"energy": self.energy_hartree * units.Hartree}
+        properties = self.properties or Properties(density="")
+        gradient, dipole = properties.gradient_hartree_per_bohr, properties.dipole_debye
+        if gradient is not None:
+            found["forces"] = [[-slope * units.Hartree / units.Bohr for slope in row] for row in gradient]
+        if dipole is not None:
+            found["dipole"] = [component * units.Debye for component in dipole]
+        atoms.calc = SinglePointCalculator(atoms, **found)
+        return atoms

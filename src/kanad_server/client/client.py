@@ -26,6 +26,7 @@ from kanad_server.wire import (
     CampaignView,
     Estimate,
     Event,
+    EventPage,
     Experiment,
     ExperimentPage,
     LibraryMolecule,
@@ -39,6 +40,7 @@ from kanad_server.wire import (
 )
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+EVENTS_AT_A_TIME = 10_000
 T = TypeVar("T")
 _JSON = {"Content-Type": "application/json"}
 
@@ -200,6 +202,17 @@ class Client:
             Unreachable: the server stayed away for longer than the patience lasts.
         """
         return self._ready.events(experiment_id, after)
+
+    async def log(self, experiment_id: str, after: int = 0) -> list[Event]:
+        """Every event behind `after` that there is now; does not wait for more."""
+        found: list[Event] = []
+        place: int | None = after
+        while place is not None:
+            asked = {"after": place, "limit": EVENTS_AT_A_TIME}
+            page = await self._ready.call("GET", f"/experiments/{experiment_id}/events", EventPage, params=asked)
+            found += page.items
+            place = page.next_after
+        return found
 
     async def result(self, experiment_id: str) -> Result:
         """The result of a completed experiment."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kanad_server.client.errors import failure
-from kanad_server.wire import Artifact, Event, Experiment, Result
+from kanad_server.wire import Artifact, Event, Experiment, ParsedMolecule, Result
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from kanad_server.client.client import Client
 
 
@@ -20,6 +23,7 @@ class Run:
     def __init__(self, client: Client, experiment: Experiment) -> None:
         self._client = client
         self.experiment = experiment
+        self._shown: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.id} {self.experiment.status}>"
@@ -46,6 +50,37 @@ class Run:
             Unreachable: the server stayed away for longer than the client's patience.
         """
         return self._client.events(self.id, after)
+
+    async def log(self, after: int = 0) -> list[Event]:
+        """Every event behind `after` that there is now; does not wait for more."""
+        return await self._client.log(self.id, after)
+
+    async def parsed(self) -> ParsedMolecule:
+        """The molecule that was asked for, resolved to nuclei."""
+        return await self._client.parse(self.experiment.spec.molecule)
+
+    async def to_dataframe(self) -> DataFrame:
+        """The log so far as a pandas table, a row for each event.
+
+        Raises:
+            ImportError: pandas is not installed (the extra ``notebook``).
+        """
+        from kanad_server.client.notebook import dataframe
+
+        return dataframe(await self.log())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """A live widget in a notebook; a still picture where anywidget is missing."""
+        from kanad_server.client import notebook
+        from kanad_server.client.view import View
+
+        view = View(self.experiment)
+        if not notebook.has_widgets():
+            return {"text/plain": repr(self), "text/html": view.html()}
+        shown = notebook.widget(view)
+        following = notebook.follow(self, view, partial(setattr, shown, "view"))
+        self._shown = asyncio.get_running_loop().create_task(following, name="notebook")  # held, or it may vanish
+        return shown._repr_mimebundle_()
 
     async def ended(self, timeout: float | None = None) -> Experiment:
         """The experiment once it has ended, however that was.

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kanad_server.client.client import DEFAULT_URL, Client
 from kanad_server.client.line import PATIENCE_S
@@ -31,6 +32,9 @@ from kanad_server.wire import (
     System,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 T = TypeVar("T")
 
 
@@ -39,6 +43,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._beside: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kanad-client", daemon=True)
         self._thread.start()
 
@@ -50,6 +55,26 @@ class Loop:
         except BaseException:
             future.cancel()
             raise
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` run beside what is waited for, until `settle`."""
+
+        async def begun() -> None:
+            task = asyncio.create_task(work, name="beside")
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+
+        self.wait(begun())
+
+    def settle(self) -> None:
+        """End what runs beside."""
+
+        async def ended() -> None:
+            for task in self._beside:
+                task.cancel()
+            await asyncio.gather(*self._beside, return_exceptions=True)
+
+        self.wait(ended())
 
     def walk(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
         """The items, one after the other, as they come."""
@@ -107,6 +132,31 @@ class SyncRun:
         """As `Run.events`."""
         return self._loop.walk(self._run.events(after))
 
+    def log(self, after: int = 0) -> list[Event]:
+        """As `Run.log`."""
+        return self._loop.wait(self._run.log(after))
+
+    def parsed(self) -> ParsedMolecule:
+        """As `Run.parsed`."""
+        return self._loop.wait(self._run.parsed())
+
+    def to_dataframe(self) -> DataFrame:
+        """As `Run.to_dataframe`."""
+        return self._loop.wait(self._run.to_dataframe())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """A live widget in a notebook; a still picture where anywidget is missing."""
+        from kanad_server.client import notebook
+        from kanad_server.client.view import View
+
+        if not notebook.has_widgets():
+            view = self._loop.wait(notebook.snapshot(self._run))
+            return {"text/plain": view.text(), "text/html": view.html()}
+        view = View(self.experiment)
+        shown = notebook.widget(view)
+        self._loop.start(notebook.follow(self._run, view, partial(setattr, shown, "view")))
+        return shown._repr_mimebundle_()
+
     def ended(self, timeout: float | None = None) -> Experiment:
         """As `Run.ended`."""
         return self._loop.wait(self._run.ended(timeout))
@@ -163,6 +213,7 @@ class SyncClient:
 
     def close(self) -> None:
         """Close the connections, and end the private server if there is one."""
+        self._loop.settle()
         self._loop.wait(self._client.__aexit__(None, None, None))
         self._loop.stop()
 
@@ -216,6 +267,10 @@ class SyncClient:
     def events(self, experiment_id: str, after: int = 0) -> Iterator[Event]:
         """As `Client.events`."""
         return self._loop.walk(self._client.events(experiment_id, after))
+
+    def log(self, experiment_id: str, after: int = 0) -> list[Event]:
+        """As `Client.log`."""
+        return self._loop.wait(self._client.log(experiment_id, after))
 
     def result(self, experiment_id: str) -> Result:
         """As `Client.result`."""

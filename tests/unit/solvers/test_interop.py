@@ -151,3 +151,15 @@ def test_the_log_as_csv_has_a_line_for_each_event_and_no_formula() -> None:
     assert rows[0]["message"] == "'=HYPERLINK(1)"
     assert float(rows[1]["energy_hartree"]) == -1.5
     assert json.loads(rows[2]["coordinates_angstrom"]) == [[0, 0, 0]]
+
+
+def test_a_result_is_an_ase_structure_with_its_energy_and_forces(tmp_path: Path) -> None:
+    pytest.importorskip("ase")
+    _, result, _, _ = finished(tmp_path, task={"name": "energy", "gradient": True})
+    atoms = result.to_ase()
+    assert atoms.get_chemical_formula() == "H2O"
+    assert atoms.get_potential_energy() == pytest.approx(result.energy_hartree * 27.211386, rel=1e-7)
+    assert result.properties is not None
+    assert result.properties.gradient_hartree_per_bohr is not None
+    slope = result.properties.gradient_hartree_per_bohr[0][2]
+    assert atoms.get_forces()[0, 2] == pytest.approx(-slope * 51.42206, rel=1e-5)
