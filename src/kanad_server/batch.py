@@ -73,9 +73,16 @@ class Batch:
         """As server-sent events, each with its number as ``id``."""
         payload = self._payloads.get("sse")
         if payload is None:
-            lines = "".join(f"id: {message.seq}\ndata: {message.text}\n\n" for message in self.messages)
-            payload = self._payloads["sse"] = lines.encode()
+            lines = [f"id: {message.seq}\ndata: {message.text}\n\n" for message in self.messages]
+            payload = self._payloads["sse"] = "".join(lines).encode()
         return payload
+
+    def chunk(self) -> bytes:
+        """`server_sent` as a chunk of an HTTP/1.1 answer."""
+        chunk = self._frames.get("sse")
+        if chunk is None:
+            chunk = self._frames["sse"] = chunk_of(self.server_sent())
+        return chunk
 
 
 def fitting(messages: Sequence[Message], first: int = 0) -> Batch:
@@ -88,6 +95,15 @@ def fitting(messages: Sequence[Message], first: int = 0) -> Batch:
     return Batch(messages[first:] if first else messages, size)
 
 
+def in_batches(messages: Sequence[Message]) -> list[Batch]:
+    """All of `messages`, in as few batches as hold them."""
+    batches, first = [], 0
+    while first < len(messages):
+        batches.append(fitting(messages, first))
+        first += len(batches[-1].messages)
+    return batches
+
+
 def frame_of(opcode: int, payload: bytes) -> bytes:
     """A whole, unmasked frame (RFC 6455, section 5.2); `opcode` has the FIN bit."""
     size = len(payload)
@@ -96,6 +112,11 @@ def frame_of(opcode: int, payload: bytes) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", opcode, 126, size) + payload
     return struct.pack("!BBQ", opcode, 127, size) + payload
+
+
+def chunk_of(payload: bytes) -> bytes:
+    """A chunk (RFC 9112, section 7.1)."""
+    return b"%x\r\n%s\r\n" % (len(payload), payload)
 
 
 def _json(messages: Sequence[Message]) -> bytes:

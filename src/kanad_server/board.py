@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from kanad_server.batch import Batch, Message, fitting
+from kanad_server.batch import Batch, Message, in_batches
 from kanad_server.wire import Experiment, ExperimentSummary
 
 PAUSE_S = 0.1
@@ -17,29 +17,48 @@ PAUSE_S = 0.1
 _encode = msgspec.json.Encoder().encode
 
 
+class Standing:
+    """How an experiment stands, put into words once, if anybody wants to hear them."""
+
+    __slots__ = ("_summary", "experiment")
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self._summary: Message | None = None
+
+    @property
+    def summary(self) -> Message:
+        """The words."""
+        if self._summary is None:
+            text = _encode(ExperimentSummary.of(self.experiment)).decode()
+            self._summary = Message(text, self.experiment.last_seq)
+        return self._summary
+
+
 class Watcher:
-    """Somebody who watches; `due` holds the newest summary of each experiment that changed since it was taken."""
+    """Somebody who watches; `due` holds the newest state of each experiment that changed since it was taken."""
 
     def __init__(self, wants: Callable[[Experiment], bool], status: str) -> None:
         self._wants = wants
         self._status = status
         self._shown: set[str] = set()
-        self._due: dict[str, Message] = {}
+        self._due: dict[str, Standing] = {}
         self._changed = asyncio.Event()
 
-    async def changed(self) -> list[Batch]:
+    async def news(self) -> list[Standing]:
         """Wait for changes; takes all that are due."""
         await self._changed.wait()
         self._changed.clear()
-        messages, self._due = list(self._due.values()), {}
-        batches, first = [], 0
-        while first < len(messages):
-            batches.append(fitting(messages, first))
-            first += len(batches[-1].messages)
-        return batches
+        news, self._due = list(self._due.values()), {}
+        return news
 
-    def see(self, experiment: Experiment, summary: Message) -> None:
-        """Keep the summary, if it is wanted: the state fits, or no longer does and the watcher has to know."""
+    async def changed(self) -> list[Batch]:
+        """`news` as summaries."""
+        return in_batches([standing.summary for standing in await self.news()])
+
+    def see(self, standing: Standing) -> None:
+        """Keep it, if it is wanted: the state fits, or no longer does and the watcher has to know."""
+        experiment = standing.experiment
         if not self._wants(experiment):
             return
         if self._status != "*":
@@ -49,12 +68,12 @@ class Watcher:
                 self._shown.discard(experiment.id)
             else:
                 return
-        self._due[experiment.id] = summary
+        self._due[experiment.id] = standing
         self._changed.set()
 
 
 class Board:
-    """Collects changes and shows them to all watchers, each summary put into words once."""
+    """Collects changes and shows them to all watchers."""
 
     def __init__(self) -> None:
         self._watchers: set[Watcher] = set()
@@ -85,7 +104,6 @@ class Board:
         self._showing = None
         self._shown_at = asyncio.get_running_loop().time()
         dirty, self._dirty = self._dirty, {}
-        for experiment in dirty.values():
-            summary = Message(_encode(ExperimentSummary.of(experiment)).decode(), experiment.last_seq)
+        for standing in map(Standing, dirty.values()):
             for watcher in self._watchers:
-                watcher.see(experiment, summary)
+                watcher.see(standing)

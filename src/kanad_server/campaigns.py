@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from kanad_server import clock
 from kanad_server.errors import Impossible
 from kanad_server.store import Campaign
-from kanad_server.wire import MAX_BATCH, TERMINAL, CampaignPost, CampaignView, Grid, Member
+from kanad_server.wire import MAX_BATCH, TERMINAL, CampaignPost, CampaignView, Experiment, Grid, Member
 from kanad_solvers.errors import FieldError
 
 AXES = {"molecules": "molecule", "methods": "method", "bases": "basis"}
@@ -82,6 +85,30 @@ def view(campaign: Campaign, counts: Mapping[str, int], running_percent: float) 
         percent=round(min(percent, 100.0), 1),
         counts=dict(counts),
     )
+
+
+def updated(member: Member, experiment: Experiment) -> Member:
+    """The row of the table once its experiment stands like this; the same row where it is no newer."""
+    if experiment.last_seq <= member.last_seq:
+        return member
+    return replace(
+        member,
+        status=experiment.status,
+        percent=experiment.progress.percent,
+        energy_hartree=experiment.progress.energy_hartree
+        if experiment.status == "running"
+        else experiment.energy_hartree,
+        wall_s=clock.seconds_between(experiment.started_at, experiment.finished_at),
+        error_code=None if experiment.error is None else experiment.error.code,
+        reused_from=experiment.reused_from,
+        last_seq=experiment.last_seq,
+    )
+
+
+def view_of(campaign: Campaign, members: Collection[Member]) -> CampaignView:
+    """The campaign as it stands, told by its table."""
+    running_percent = sum(member.percent for member in members if member.status == "running")
+    return view(campaign, Counter(member.status for member in members), running_percent)
 
 
 def table_csv(members: Sequence[Member]) -> str:

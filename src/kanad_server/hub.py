@@ -10,7 +10,7 @@ viewer can slow another one, the solver, or the journal.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -183,11 +183,9 @@ class _Channel:
 class Hub:
     """All channels, and the board of summaries. `publish` is called by the journal alone, after a commit."""
 
-    def __init__(self, max_viewers: int = 5_000, max_viewers_per_person: int = 5_000) -> None:
+    def __init__(self, max_viewers: int = 5_000) -> None:
         self._channels: dict[str, _Channel] = {}
         self._max_viewers = max_viewers
-        self._max_each = max_viewers_per_person
-        self._connected: Counter[str] = Counter()
         self._closing = asyncio.Event()
         self.board = Board()
         self.viewers = 0
@@ -245,30 +243,21 @@ class Hub:
         await self._closing.wait()
 
     @contextmanager
-    def connected(self, person: str) -> Iterator[None]:
-        """Count a connection of `person` while it is open.
+    def connected(self) -> Iterator[None]:
+        """Count a viewer's connection while it is open; how many one person may have is known to the gate.
 
         Raises:
-            Unavailable: there are too many, of this person or in all.
+            Unavailable: there are too many.
         """
         if self.viewers >= self._max_viewers:
             raise Unavailable(
                 "too_many_viewers", f"{self.viewers} viewers are connected, which is the limit; try again later"
             )
-        if self._connected[person] >= self._max_each:
-            raise Unavailable(
-                "too_many_viewers",
-                f"{self._connected[person]} streams are open under your name, which is the limit; close some",
-            )
         self.viewers += 1
-        self._connected[person] += 1
         try:
             yield
         finally:
             self.viewers -= 1
-            self._connected[person] -= 1
-            if not self._connected[person]:
-                del self._connected[person]
 
     @contextmanager
     def _join(self, experiment_id: str) -> Iterator[_Channel]:

@@ -22,7 +22,7 @@ from kanad_server.errors import Conflict, Unavailable, no_experiment
 from kanad_server.hub import Hub
 from kanad_server.lifecycle import Change
 from kanad_server.store import Answer, Campaign, Commit, Store
-from kanad_server.wire import Experiment, Percentage, Progress
+from kanad_server.wire import Experiment, Progress
 
 log = logging.getLogger(__name__)
 
@@ -248,10 +248,9 @@ class Journal:
         """`stored` with its live progress, where it is active."""
         return self._committed.get(stored.id, stored)
 
-    def live_progress(self, experiment_id: str) -> Percentage | None:
-        """The committed progress of an active experiment."""
-        experiment = self._committed.get(experiment_id)
-        return None if experiment is None else experiment.progress
+    def committed(self, experiment_id: str) -> Experiment | None:
+        """The committed state of an experiment that has not ended."""
+        return self._committed.get(experiment_id)
 
     async def settle(self) -> None:
         """Wait until everything proposed so far is committed and published."""

@@ -22,7 +22,8 @@ SILENT_S = 20.0
 """A peer that was pinged and is silent for so long is dead; found at the next beat, within 28 s."""
 BEATS_AT_ONCE = 100
 
-_PING = b"\x89\x00"
+PING = b"\x89\x00"
+"""What a WebSocket peer answers."""
 
 
 class Stalled(Exception):
@@ -86,10 +87,10 @@ class Peer:
         """How long nothing came from the peer."""
         return time.monotonic() - self._heard_at
 
-    def ping(self) -> None:
-        """Ask a WebSocket peer for a sign of life."""
+    def beat(self, beat: bytes) -> None:
+        """Ask for a sign of life, unless something is on its way that asks for one already."""
         if self.is_clear:
-            self._transport.write(_PING)
+            self._transport.write(beat)
 
     def hush(self) -> None:
         """Write nothing more: a close frame was sent. The line is cut if it is still there after `GOODBYE_S`."""
@@ -112,31 +113,32 @@ def peer_of(scope: Any) -> Peer | None:
 
 
 class Pulse:
-    """Pings every WebSocket peer, and drops those that are dead. `run` is its one task."""
+    """Beats every peer, and drops those that are dead. `run` is its one task."""
 
     def __init__(self) -> None:
-        self._peers: set[Peer] = set()
+        self._peers: dict[Peer, bytes] = {}
 
     @contextmanager
-    def felt(self, peer: Peer | None) -> Iterator[None]:
-        """Look after `peer` during the block."""
+    def felt(self, peer: Peer | None, beat: bytes = PING) -> Iterator[None]:
+        """Look after `peer` during the block. One that is not pinged has nothing to answer, but its kernel has: what it
+        does not acknowledge ends the line (TCP_USER_TIMEOUT)."""
         if peer is None:
             yield
             return
-        self._peers.add(peer)
+        self._peers[peer] = beat
         try:
             yield
         finally:
-            self._peers.discard(peer)
+            del self._peers[peer]
 
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
             await asyncio.sleep(BEAT_S)
-            for number, peer in enumerate(list(self._peers)):
-                if peer.silent_s > SILENT_S:
+            for number, (peer, beat) in enumerate(list(self._peers.items())):
+                if beat is PING and peer.silent_s > SILENT_S:
                     peer.abort()
                 else:
-                    peer.ping()
+                    peer.beat(beat)
                 if number % BEATS_AT_ONCE == 0:
                     await asyncio.sleep(0)

@@ -70,7 +70,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     data = settings.data_path
     with datadir.owned(data):
         async with SqliteStore(datadir.store_file(data)) as store:
-            hub = Hub(settings.max_viewers, settings.max_viewers_each)
+            hub = Hub(settings.max_viewers)
             journal = Journal(store, hub)
             scratch = data.absolute() / "scratch"
             files = Files(datadir.kept_files(data.absolute()))

@@ -157,6 +157,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float | None = None
     error_code: str | None = None
     reused_from: str | None = None
+    last_seq: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -182,7 +182,8 @@ def test_a_campaign_streams_its_members_and_ends_with_the_last(server: Server) -
     events: list[dict[str, Any]] = []
     with connect(f"{server.url.replace('http', 'ws', 1)}{CAMPAIGNS}/{campaign['id']}/stream", proxy=None) as socket:
         for frame in socket:
-            events += msgspec.json.decode(frame)
+            news = msgspec.json.decode(frame)
+            events += news if isinstance(news, list) else [news]
         assert socket.close_code == 1000
     assert {event["type"] for event in events} == {"campaign", "member"}
     last = {event["member"]["index"]: event["member"]["status"] for event in events if event["type"] == "member"}

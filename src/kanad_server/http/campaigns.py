@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from kanad_server import campaigns, clock
-from kanad_server.errors import Conflict, Malformed, NotFound, Unavailable
+from kanad_server.batch import Message, in_batches
+from kanad_server.board import Watcher
+from kanad_server.errors import Conflict, Malformed, NotFound
 from kanad_server.http.body import answer, convert, decoded, query_int, read_body
 from kanad_server.http.experiments import key_of, person_of, service_of
-from kanad_server.http.stream import DONE, NOT_FOUND, RESTARTING, TOO_SLOW
-from kanad_server.peer import STALLED_S as SEND_S
+from kanad_server.http.outlet import Goodbye, Outlet
+from kanad_server.http.stream import DONE, NOT_FOUND, deaf, restarting, session
 from kanad_server.service import Service
 from kanad_server.store import Campaign
-from kanad_server.wire import TERMINAL as ENDED
 from kanad_server.wire import (
     CampaignPage,
     CampaignPost,
@@ -33,11 +32,7 @@ from kanad_server.wire import (
     Summary,
 )
 
-log = logging.getLogger(__name__)
-
 MAX_PAGE = 200
-ROUND_S = 0.25
-"""A viewer of a campaign is told at most so often; what changed in between is told once."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -120,22 +115,17 @@ async def delete(request: Request) -> Response:
 async def stream(socket: WebSocket) -> None:
     """Serve one viewer: the campaign and its members, then what changes, until all have ended."""
     service: Service = socket.app.state.service
-    await socket.accept()
-    try:
-        campaign = await campaign_of(socket)
-    except NotFound as error:
-        await _close(socket, NOT_FOUND, error.message)
-        return
-    sending = asyncio.create_task(_send(socket, service, campaign), name="campaign-send")
-    listening = asyncio.create_task(_listen(socket), name="campaign-listen")
-    try:
-        await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sending, listening):
-            task.cancel()
-        for outcome in await asyncio.gather(sending, listening, return_exceptions=True):
-            if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
-                log.error("viewer failed", exc_info=outcome, extra={"campaign_id": campaign.id})
+
+    async def talk(outlet: Outlet) -> None:
+        try:
+            campaign = await campaign_of(socket)
+        except NotFound as error:
+            raise Goodbye(NOT_FOUND, error.message) from None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_until_closing(service), name="campaign-closing")
+            await _show(service, campaign, outlet)
+
+    await session(socket, talk, deaf)
 
 
 async def campaign_of(connection: HTTPConnection) -> Campaign:
@@ -152,42 +142,39 @@ async def campaign_of(connection: HTTPConnection) -> Campaign:
     return campaign
 
 
-async def _send(socket: WebSocket, service: Service, campaign: Campaign) -> None:
-    told: dict[str, Member | CampaignView] = {}
-    looked_at = -1
-    try:
-        while not service.hub.is_closing:
-            if looked_at != service.journal.commits:
-                looked_at = service.journal.commits
-                news, is_over = await _news(service, campaign, told)
-                if news:
-                    async with asyncio.timeout(SEND_S):
-                        await socket.send_text(f"[{','.join(news)}]")
-                if is_over:
-                    await _close(socket, DONE, "every experiment of the campaign has ended")
-                    return
-            await asyncio.sleep(ROUND_S)
-        await _close(socket, RESTARTING, "the server goes down; come back when it is up")
-    except TimeoutError:
-        await _close(socket, TOO_SLOW, f"nothing was read for {SEND_S:g} s; come back for the present state")
-    except Unavailable as error:
-        await _close(socket, TOO_SLOW, error.message)
+async def _show(service: Service, campaign: Campaign, outlet: Outlet) -> None:
+    """The whole table, then what changes in it, conflated to the newest."""
+    watcher = Watcher(lambda experiment: experiment.campaign == campaign.id, "*")
+    with service.hub.board.watched(watcher):
+        # The table is read behind the first look at the board: what is committed in between is shown by both.
+        table = {member.experiment_id: member for member in await _members(service, campaign.id)}
+        view = campaigns.view_of(campaign, table.values())
+        await _tell(outlet, [CampaignProgress(time=clock.now(), campaign=view), *_told(campaign, table.values())])
+        while view.status != "ended":
+            news = [standing.experiment for standing in await watcher.news()]
+            after = [campaigns.updated(table[one.id], one) for one in news if one.id in table]
+            changed = [member for member in after if member is not table[member.experiment_id]]
+            table |= {member.experiment_id: member for member in changed}
+            before, view = view, campaigns.view_of(campaign, table.values())
+            progress = [] if view == before else [CampaignProgress(time=clock.now(), campaign=view)]
+            await _tell(outlet, [*progress, *_told(campaign, changed)])
+    raise Goodbye(DONE, "every experiment of the campaign has ended")
 
 
-async def _news(service: Service, campaign: Campaign, told: dict[str, Member | CampaignView]) -> tuple[list[str], bool]:
-    """What a viewer that knows `told` has to be told, encoded; and whether it was the last."""
+def _told(campaign: Campaign, members: Iterable[Member]) -> list[MemberProgress]:
     now = clock.now()
-    members = await _members(service, campaign.id)
-    (view,) = await _views(service, [campaign])
-    news = []
-    if told.get("campaign") != view:
-        told["campaign"] = view
-        news.append(_encode(CampaignProgress(time=now, campaign=view)).decode())
-    for member in members:
-        if told.get(member.experiment_id) != member:
-            told[member.experiment_id] = member
-            news.append(_encode(MemberProgress(time=now, campaign_id=campaign.id, member=member)).decode())
-    return news, view.status == "ended" and all(member.status in ENDED for member in members)
+    return [MemberProgress(time=now, campaign_id=campaign.id, member=member) for member in members]
+
+
+async def _tell(outlet: Outlet, news: Sequence[CampaignProgress | MemberProgress]) -> None:
+    for batch in in_batches([Message(_encode(one).decode()) for one in news]):
+        if not outlet.put(batch):
+            await outlet.clear()
+
+
+async def _until_closing(service: Service) -> None:
+    await service.hub.closing()
+    raise restarting()
 
 
 async def _members(service: Service, campaign_id: str) -> list[Member]:
@@ -196,10 +183,11 @@ async def _members(service: Service, campaign_id: str) -> list[Member]:
 
 
 def _live(service: Service, member: Member) -> Member:
-    known = service.journal.live_progress(member.experiment_id)
+    known = service.journal.committed(member.experiment_id)
     if known is None or member.status != "running":
         return member
-    return replace(member, percent=known.percent, energy_hartree=known.energy_hartree)
+    progress = known.progress
+    return replace(member, percent=progress.percent, energy_hartree=progress.energy_hartree, last_seq=known.last_seq)
 
 
 async def _views(service: Service, found: list[Campaign]) -> list[CampaignView]:
@@ -218,16 +206,3 @@ def _csv(members: list[Member]) -> Response:
 def _forget_files(service: Service, ids: Iterable[str]) -> None:
     for experiment_id in ids:
         service.files.forget(experiment_id)
-
-
-async def _listen(socket: WebSocket) -> None:
-    """Read, so that pings are answered and a viewer that leaves is noticed; what it says means nothing here."""
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
-
-
-async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    if socket.application_state is WebSocketState.CONNECTED:
-        with suppress(RuntimeError):  # the viewer has gone
-            async with asyncio.timeout(SEND_S):
-                await socket.close(code, reason[:120])

@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from kanad_server.batch import Batch as Due
 from kanad_server.errors import Conflict, Malformed, no_experiment
+from kanad_server.http import sse
 from kanad_server.http.body import answer, beside, decoded, query_int, read_body
 from kanad_server.http.specs import decode_spec
 from kanad_server.intake import under
@@ -126,14 +127,24 @@ async def result(request: Request) -> Response:
     raise Conflict("not_finished", f"the experiment is {experiment.status}; ask again once it is completed")
 
 
-async def events(request: Request) -> Response:
-    """A stretch of the log."""
+async def events(request: Request) -> Response | sse.EventStream:
+    """A stretch of the log; for ``Accept: text/event-stream`` the log and what comes, to the end."""
+    if sse.is_wanted(request):
+        return await _event_stream(request)
     after = query_int(request, "after", 0, low=0, high=2**53)
     limit = query_int(request, "limit", 1000, low=1, high=MAX_EVENTS)
     experiment = await experiment_of(request)
     rows = await service_of(request).store.events(experiment.id, after, limit)  # refused before an answer begins
     parts = _page(service_of(request).store, experiment, rows, limit)
     return StreamingResponse(parts, media_type="application/json")
+
+
+async def _event_stream(request: Request) -> Response | sse.EventStream:
+    experiment = await experiment_of(request)
+    after = sse.position(request, experiment)
+    if experiment.is_final and after == experiment.last_seq:
+        return Response(status_code=204)  # a browser that comes back for more stays away then
+    return sse.EventStream(service_of(request), experiment.id, after)
 
 
 async def _page(store: Store, experiment: Experiment, rows: list[tuple[int, str]], limit: int) -> AsyncIterator[str]:

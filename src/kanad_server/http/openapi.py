@@ -73,8 +73,9 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="The result of a completed experiment", responses={200: wire.Result}, refusals=(404, 409, 503),
     ),
     Operation(
-        name="events", method="GET", path="/api/v1/experiments/{id}/events", summary="A stretch of the log",
-        responses={200: wire.EventPage}, refusals=(404, 503),
+        name="events", method="GET", path="/api/v1/experiments/{id}/events",
+        summary="A stretch of the log; server-sent events for Accept: text/event-stream",
+        responses={200: wire.EventPage, 204: None}, refusals=(404, 503), headers=("Last-Event-ID",),
         query={"after": _INTEGER, "limit": {"type": "integer", "minimum": 1, "maximum": 10_000}},
     ),
     Operation(

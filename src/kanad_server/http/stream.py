@@ -44,12 +44,9 @@ async def stream(socket: WebSocket) -> None:
                 BAD_REQUEST, f"after must be an integer from 0 to {experiment.last_seq}, the last number so far"
             )
         end = await service.hub.serve(experiment.id, int(after), service.journal, outlet)
-        raise _restarting() if end is None else Goodbye(DONE, "the experiment has ended")
+        raise restarting() if end is None else Goodbye(DONE, "the experiment has ended")
 
-    async def hear(said: Said) -> None:
-        """What a viewer of one experiment says means nothing."""
-
-    await _session(socket, talk, hear)
+    await session(socket, talk, deaf)
 
 
 async def streams(socket: WebSocket) -> None:
@@ -61,20 +58,24 @@ async def streams(socket: WebSocket) -> None:
         async with Switchboard(service, person_of(socket), outlet) as switchboard:
             ready.set_result(switchboard)
             await service.hub.closing()
-        raise _restarting()
+        raise restarting()
 
     async def hear(said: Said) -> None:
         await (await ready).hear(said)
 
-    await _session(socket, talk, hear)
+    await session(socket, talk, hear)
 
 
-async def _session(socket: WebSocket, talk: Callable[[Outlet], Awaitable[None]], hear: Hear) -> None:
+async def deaf(said: Said) -> None:
+    """What the viewer says means nothing."""
+
+
+async def session(socket: WebSocket, talk: Callable[[Outlet], Awaitable[None]], hear: Hear) -> None:
     """Talk and listen until one of them ends it, or until the viewer has gone."""
     service: Service = socket.app.state.service
     outlet = await Outlet.accept(socket)
     try:
-        with service.hub.connected(person_of(socket).name), service.pulse.felt(outlet.peer):
+        with service.hub.connected(), service.pulse.felt(outlet.peer):
             async with asyncio.TaskGroup() as group:
                 group.create_task(_as_coroutine(talk(outlet)), name="viewer-talk")
                 await _listen(socket, hear)
@@ -123,5 +124,6 @@ async def _as_coroutine(work: Awaitable[None]) -> None:
     await work
 
 
-def _restarting() -> Goodbye:
+def restarting() -> Goodbye:
+    """What viewers are told when the server goes down."""
     return Goodbye(RESTARTING, "the server goes down; resume with after when it is back")

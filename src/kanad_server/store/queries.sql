@@ -24,6 +24,7 @@ SELECT id FROM experiments WHERE campaign = ?;
 -- name: table_of_members
 SELECT id, name, method, status, progress, energy_hartree, started_at, finished_at, reused_from,
        json_extract(error, '$.code') AS error_code,
+       (SELECT max(seq) FROM events WHERE experiment_id = experiments.id) AS last_seq,
        json_extract(spec, '$.basis') AS basis,
        json_extract(spec, '$.task.name') AS task,
        json_extract(spec, '$.molecule') AS molecule

@@ -114,6 +114,7 @@ def member_of(row: sqlite3.Row, index: int) -> Member:
         wall_s=clock.seconds_between(row["started_at"], row["finished_at"]),
         error_code=row["error_code"],
         reused_from=row["reused_from"],
+        last_seq=row["last_seq"],
     )
 
 
