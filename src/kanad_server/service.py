@@ -72,7 +72,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         async with SqliteStore(datadir.store_file(data)) as store:
             hub = Hub(settings.max_viewers)
             journal = Journal(store, hub)
-            scratch = data.absolute() / "scratch"
+            scratch = settings.scratch_path
             files = Files(datadir.kept_files(data.absolute()))
             keeping = Keeping(str(files.directory), settings.checkpoint_s)
             async with LocalEngine(settings.slots, scratch, journal, keeping) as engine:
