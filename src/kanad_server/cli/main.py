@@ -69,7 +69,7 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. Each option is also a variable: KANAD_PORT for --port."""
-    from kanad_server.engines import forkserver
+    from kanad_server import start
     from kanad_server.settings import read_settings
 
     settings = read_settings(
@@ -83,15 +83,7 @@ def serve(
         keyfile=keyfile,
         log_level=log_level,
     )
-    forkserver.start(str(settings.scratch_path))  # it loads PySCF while the server loads its own modules
-
-    import uvloop
-
-    from kanad_server import logs
-    from kanad_server.serve import serve as serve_forever
-
-    logs.set_up(settings.log_level)
-    uvloop.run(serve_forever(settings))
+    start.run(settings)
 
 
 for command in (
