@@ -51,7 +51,9 @@ export class RunLog {
   /** Take one event: old ones are skipped, one that leaves a gap is refused so that the caller can ask again. */
   take(event: Event): Taken {
     if (event.seq <= this.lastSeq) return "old";
-    if (event.seq !== this.lastSeq + 1) return "gap";
+    // An old log has one `thinned` event in place of many.
+    const first = event.type === "thinned" ? event.first_seq : event.seq;
+    if (first > this.lastSeq + 1) return "gap";
     this.lastSeq = event.seq;
     this.lastTime = event.time;
     if (event.attempt > this.attempt) this.startAttempt(event.attempt);
@@ -102,6 +104,9 @@ export class RunLog {
         return;
       case "log":
         this.say(event, event.level, event.message);
+        return;
+      case "thinned":
+        this.say(event, "info", `Events ${event.first_seq} to ${event.seq} were taken out of this old log`);
     }
   }
 

@@ -158,7 +158,8 @@ export type Event =
     })
   | (EventBase & { type: "geometry"; step: number; energy_hartree: number; max_gradient: number | null; coordinates_angstrom: Vector[] })
   | (EventBase & { type: "point"; index: number; value: number; energy_hartree: number })
-  | (EventBase & { type: "log"; level: "info" | "warning" | "error"; message: string });
+  | (EventBase & { type: "log"; level: "info" | "warning" | "error"; message: string })
+  | (EventBase & { type: "thinned"; first_seq: number; removed: number; thinned_at: string });
 
 export interface ElectronicState {
   index: number;

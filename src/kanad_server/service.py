@@ -113,7 +113,7 @@ async def _running(service: Service) -> AsyncIterator[None]:
             group.create_task(service.dispatch.run(), name="dispatch"),
             group.create_task(service.engine.warm(), name="warm-slots"),
             group.create_task(service.desk.warm(), name="warm-desk"),
-            group.create_task(keeper.keep(service.store), name="keeper"),
+            group.create_task(keeper.keep(service.store, service.settings.keep_days), name="keeper"),
             group.create_task(service.metrics.sample_loop(), name="loop-sampler"),
             group.create_task(service.pulse.run(), name="pulse"),
         ]

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
     checkpoint_s: Annotated[float, Meta(ge=0, le=86_400)] = 5.0
     drain_s: Annotated[float, Meta(gt=0, le=60)] = 3.0
+    keep_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     log_level: str = "info"
 
     @property

@@ -6,31 +6,27 @@ kept. A slow hash protects secrets that can be guessed; nobody guesses 256 bits,
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from kanad_server import clock
-from kanad_server.errors import KanadError, StartRefused
+from kanad_server.errors import KanadError
 from kanad_server.people import RANK, Role
-from kanad_server.store.sqlite import SqliteStore, migrations, named_queries, read_text
+from kanad_server.store.offline import BUSY_S, transaction
+from kanad_server.store.sqlite import named_queries, read_text
 from kanad_server.store.tokens import TokenRow, token_of
 
 FORM = re.compile(r"kanad_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 MAX_DAYS = 3_650
-BUSY_S = 5.0
 
 
 def id_of(token: str) -> str | None:
@@ -49,6 +45,14 @@ def fits(token: str, row: TokenRow) -> bool:
     return hmac.compare_digest(hash_of(token), row.hash)
 
 
+def check_name(name: str) -> None:
+    """Raises `KanadError` unless this can be a person's name."""
+    if not NAME.fullmatch(name):
+        raise KanadError(
+            "invalid_name", f"a name has 1 to 64 letters, digits, '.', '_', '@', '-', a letter first; got {name[:80]!r}"
+        )
+
+
 def create(data: Path, *, name: str, role: str, expires_days: int | None = None) -> tuple[str, TokenRow]:
     """A new token, and what is kept of it. The token itself is not kept: whoever loses it makes another.
 
@@ -56,10 +60,7 @@ def create(data: Path, *, name: str, role: str, expires_days: int | None = None)
         KanadError: the name, the role or the number of days breaks a rule.
         StartRefused: the data directory cannot be used.
     """
-    if not NAME.fullmatch(name):
-        raise KanadError(
-            "invalid_name", f"a name has 1 to 64 letters, digits, '.', '_', '@', '-', a letter first; got {name[:80]!r}"
-        )
+    check_name(name)
     try:
         known_role = msgspec.convert(role, Role)
     except msgspec.ValidationError:
@@ -76,7 +77,7 @@ def create(data: Path, *, name: str, role: str, expires_days: int | None = None)
         created_at=clock.now(),
         expires_at=None if expires_days is None else _in_days(expires_days),
     )
-    with _table(data) as (connection, sql):
+    with transaction(data) as (connection, sql):
         connection.execute(
             sql["insert_token"],
             msgspec.structs.asdict(row),
@@ -88,7 +89,7 @@ def listed(data: Path) -> list[TokenRow]:
     """Every token that is kept, revoked and expired ones too, the oldest first."""
     if not (data / "kanad.sqlite").exists():
         return []
-    with _table(data) as (connection, sql):
+    with transaction(data) as (connection, sql):
         return [token_of(row) for row in connection.execute(sql["all_tokens"])]
 
 
@@ -98,7 +99,7 @@ def revoke(data: Path, token_id: str) -> None:
     Raises:
         KanadError: there is no such token that is good.
     """
-    with _table(data) as (connection, sql):
+    with transaction(data) as (connection, sql):
         done = connection.execute(sql["revoke_token"], {"id": token_id, "now": clock.now()})
         if done.rowcount == 0:
             raise KanadError("no_such_token", f"no token {token_id[:80]!r} is there to be revoked; see kanad token ls")
@@ -106,7 +107,7 @@ def revoke(data: Path, token_id: str) -> None:
 
 def forget(data: Path) -> int:
     """Drop revoked and expired tokens; returns how many. Without any token left, a loopback server is open again."""
-    with _table(data) as (connection, sql):
+    with transaction(data) as (connection, sql):
         return connection.execute(sql["forget_bad_tokens"], {"now": clock.now()}).rowcount
 
 
@@ -126,42 +127,3 @@ def are_good(data: Path) -> bool:
 def _in_days(days: int) -> str:
     when = datetime.now(UTC) + timedelta(days=days)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@contextmanager
-def _table(data: Path) -> Iterator[tuple[sqlite3.Connection, dict[str, str]]]:
-    """A transaction on the store's file, which is made or migrated when no server has it."""
-    path = data / "kanad.sqlite"
-    try:
-        _prepare(data, path)
-        with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection, connection:
-            connection.row_factory = sqlite3.Row
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != len(migrations()):
-                raise StartRefused(
-                    "store_other_version",
-                    f"{path} has schema {version}, this program {len(migrations())}: stop the server of the other"
-                    " version that uses it, then try again",
-                )
-            yield connection, named_queries(read_text("queries.sql"))
-    except (OSError, sqlite3.Error) as error:
-        raise StartRefused("data_dir_unusable", f"the tokens in {data} cannot be reached: {error}") from error
-
-
-def _prepare(data: Path, path: Path) -> None:
-    """Bring the file to this program's schema, unless a server has it, which has done so."""
-
-    async def migrate() -> None:
-        async with SqliteStore(path):
-            pass
-
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    else:
-        asyncio.run(migrate())
-    finally:
-        os.close(descriptor)

@@ -39,7 +39,15 @@ class Status(Progress, frozen=True, kw_only=True, tag="status"):
     error: Error | None = None
 
 
-Event: TypeAlias = Status | Stage | Convergence | State | Geometry | Point | Log
+class Thinned(Progress, frozen=True, kw_only=True, tag="thinned"):
+    """In place of the ``removed`` events from ``first_seq`` to ``seq``, which were taken out of an old log."""
+
+    first_seq: int
+    removed: int
+    thinned_at: str
+
+
+Event: TypeAlias = Status | Stage | Convergence | State | Geometry | Point | Log | Thinned
 """What a viewer receives; every one carries ``experiment_id``, ``attempt``, ``seq`` and ``time``."""
 
 Reported: TypeAlias = Stage | Convergence | State | Geometry | Point | Log
@@ -505,6 +513,7 @@ __all__ = [
     "Summary",
     "System",
     "TaskDescription",
+    "Thinned",
     "Ticket",
     "Unsubscribe",
     "Unsubscribed",

@@ -9,8 +9,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from kanad_server.cli import options, show, words
+from kanad_server.cli import options, show, upkeep, words
 from kanad_server.cli.run import follow, report
+from kanad_server.cli.token import DEFAULT_DATA, DataDir
 from kanad_server.client import Client
 from kanad_server.wire import Experiment, MethodDescription, TaskDescription
 
@@ -123,15 +124,23 @@ def retry(
 
 
 def export(
-    experiment_id: options.Id,
+    experiment_id: Annotated[str, typer.Argument(help="The experiment's id; or FILE.jsonl, for all experiments.")],
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Files; left out: list them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every file that is listed.")] = False,
     to: Annotated[Path, typer.Option(help="The folder for them.")] = Path(),
+    data_dir: DataDir = DEFAULT_DATA,
     url: options.Url = options.DEFAULT_URL,
     token: options.Token = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Fetch files of a completed experiment: structures, orbitals, FCIDUMP, QCSchema and others."""
+    """Fetch files of a completed experiment: structures, orbitals, FCIDUMP, QCSchema and others.
+
+    With FILE.jsonl in place of an id: write every experiment of the data directory there, a line of JSON for each, with
+    its log and its result; `kanad import` takes them in again.
+    """
+    if experiment_id.endswith(".jsonl"):
+        upkeep.export_all(Path(experiment_id), data_dir, as_json=as_json)
+        return
 
     async def fetched(client: Client) -> None:
         listed = await client.artifacts(experiment_id) if everything or not names else []

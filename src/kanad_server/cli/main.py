@@ -66,6 +66,7 @@ def serve(
     enable_probe: Annotated[bool | None, typer.Option("--enable-probe", help="Serve the test method.")] = None,
     certfile: Annotated[str | None, typer.Option(help="Serve TLS with this certificate (PEM).")] = None,
     keyfile: Annotated[str | None, typer.Option(help="The certificate's key.")] = None,
+    keep_days: Annotated[int | None, typer.Option(help="Thin logs this long after the end; 0 never [0].")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. Each option is also a variable: KANAD_PORT for --port."""
@@ -81,6 +82,7 @@ def serve(
         enable_probe=enable_probe,
         certfile=certfile,
         keyfile=keyfile,
+        keep_days=keep_days,
         log_level=log_level,
     )
     start.run(settings)
@@ -99,5 +101,6 @@ for command in (
     upkeep.restore,
 ):
     app.command()(command)
+app.command("import")(upkeep.import_)
 app.command("ls")(experiments.list_)
 app.command("show")(experiments.show_)

@@ -26,6 +26,7 @@ from kanad_server.wire import (
     Stage,
     State,
     Status,
+    Thinned,
 )  # fmt: skip
 from kanad_solvers.spec import name_of
 
@@ -58,6 +59,8 @@ def line_of(event: Event) -> str:
             return f"point {index} {value:g} {energy:.8f} Eh"
         case Log(level=level, message=message):
             return f"{level}: {message}"
+        case Thinned(first_seq=first, seq=last):
+            return f"events {first} to {last} were taken out of this old log"
 
 
 class View:
@@ -88,7 +91,7 @@ class View:
                 self._add("steps of the geometry", energy)
             case Log(message=message):
                 self._notes = [*self._notes, message][-3:]
-            case State():
+            case State() | Thinned():
                 pass
 
     def _add(self, series: str, energy: float) -> None:

@@ -63,6 +63,35 @@ def restore(
     _tell("restored", kept, as_json)
 
 
+def import_(
+    file: Annotated[Path, typer.Argument(help="JSON lines, as `kanad export FILE.jsonl` writes them.")],
+    owner: Annotated[str | None, typer.Option(help="Whose they shall be [as they were].")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    as_json: options.AsJson = False,
+) -> None:
+    """Take experiments that were exported elsewhere into the data directory, with logs and results; a server may run.
+
+    What had not ended when it was exported is left out, and what is there already is left as it is.
+    """
+    from kanad_server import archive
+
+    counts = archive.take_in(data_dir, file, owner)
+    if as_json:
+        print(msgspec.json.encode(counts).decode())
+        return
+    left = f", {counts.present} were there already" * (counts.present > 0)
+    left += f", {counts.unfinished} had not ended and were left out" * (counts.unfinished > 0)
+    print(f"imported {counts.imported} experiments{left}")
+
+
+def export_all(file: Path, data_dir: Path, *, as_json: bool) -> None:
+    """Write every experiment of the data directory to `file` as JSON lines."""
+    from kanad_server import archive
+
+    count = archive.export(data_dir, file)
+    print(msgspec.json.encode({"exported": count}).decode() if as_json else f"exported {count} experiments to {file}")
+
+
 def _tell(done: str, kept: msgspec.Struct, as_json: bool) -> None:
     words = msgspec.structs.asdict(kept)
     if as_json:

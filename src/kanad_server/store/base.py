@@ -82,6 +82,12 @@ class Store(Protocol):
     async def tidy(self) -> None:
         """Give back what is no longer needed; called now and then."""
 
+    async def thin(self, ended_before: str, limit: int) -> int:
+        """Make the logs of at most `limit` experiments short that ended before then; returns how many were looked at.
+
+        What is taken out is named in its place (`wire.Thinned`); results and files stay.
+        """
+
     async def commit(self, commit: Commit) -> None:
         """All of `commit`, or nothing."""
 

@@ -46,7 +46,7 @@ VALUES (:id, :name, :tags, :priority, :status, :method, :spec, :spec_hash, :atte
 UPDATE experiments
 SET status = :status, attempt = :attempt, losses = :losses, cancel_requested = :cancel_requested,
     progress = :progress, energy_hartree = :energy_hartree, error = :error,
-    started_at = :started_at, finished_at = :finished_at, reused_from = :reused_from
+    started_at = :started_at, finished_at = :finished_at, reused_from = :reused_from, thinned_at = NULL
 WHERE id = :id;
 
 -- name: insert_event
@@ -85,6 +85,23 @@ SELECT body FROM results WHERE experiment_id = ?;
 
 -- name: events_after
 SELECT seq, body FROM events WHERE experiment_id = ? AND seq > ? ORDER BY seq LIMIT ?;
+
+-- name: experiments_to_thin
+-- An experiment that was retried has no end again until it has one.
+SELECT id FROM experiments
+WHERE thinned_at IS NULL AND finished_at < ? AND status IN ('completed', 'failed', 'cancelled')
+ORDER BY finished_at LIMIT ?;
+
+-- name: delete_events
+DELETE FROM events WHERE experiment_id = ? AND seq BETWEEN ? AND ?;
+
+-- name: mark_thinned
+UPDATE experiments SET thinned_at = ? WHERE id = ?;
+
+-- name: every_experiment
+SELECT e.*, (SELECT max(seq) FROM events WHERE experiment_id = e.id) AS last_seq
+FROM experiments AS e
+ORDER BY e.number;
 
 -- name: get_key
 SELECT body_hash, experiment_id FROM idempotency_keys WHERE owner = ? AND key = ? ORDER BY position;

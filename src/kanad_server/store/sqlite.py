@@ -13,8 +13,9 @@ from typing import Any, Self, TypeVar
 
 import aiosqlite
 
+from kanad_server import clock
 from kanad_server.errors import StartRefused, Unavailable
-from kanad_server.store import opening
+from kanad_server.store import opening, thinning
 from kanad_server.store.base import EVENT_BYTES, Answer, Campaign, Commit, Filter
 from kanad_server.store.listing import decode_cursor, encode_cursor, read_page
 from kanad_server.store.rows import campaign_of, campaign_row, from_row, member_of, to_changed_columns, to_row
@@ -111,6 +112,13 @@ class SqliteStore:
                 await self._writer.execute("PRAGMA busy_timeout = 0")
                 await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             await self._writer.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+    async def thin(self, ended_before: str, limit: int) -> int:
+        """Make the logs of at most `limit` experiments short that ended before then; returns how many it looked at."""
+        rows = await self._select(self._sql["experiments_to_thin"], (ended_before, limit))
+        for (experiment_id,) in rows:  # one at a time: what waits to be committed gets its turn in between
+            await self._write(self._thin, experiment_id, durable=False)
+        return len(rows)
 
     async def commit(self, commit: Commit) -> None:
         """All of `commit` in one transaction, or nothing.
@@ -294,6 +302,14 @@ class SqliteStore:
             ("insert_key", commit.keys),
         ):
             connection.executemany(self._sql[name], rows)
+
+    def _thin(self, connection: sqlite3.Connection, experiment_id: str) -> None:
+        now = clock.now()
+        rows = connection.execute(self._sql["events_after"], (experiment_id, 0, -1)).fetchall()
+        for first, last, marker in thinning.shortened(rows, now):
+            connection.execute(self._sql["delete_events"], (experiment_id, first, last))
+            connection.execute(self._sql["insert_event"], (experiment_id, last, marker))
+        connection.execute(self._sql["mark_thinned"], (now, experiment_id))
 
     def _forget(self, connection: sqlite3.Connection, experiment_id: str) -> None:
         connection.execute(self._sql["delete_experiment"], (experiment_id,))
