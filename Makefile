@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run web docs test test-browser test-docs test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
+.PHONY: bench-stream help run web docs test test-browser test-docs test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
@@ -20,7 +20,7 @@ help:
 	@echo "make reliability       write what they measured into docs/reliability.md"
 	@echo "make check  ruff and mypy"
 	@echo "make bench  print the benchmark table of the server"
-	@echo "make bench-solvers, bench-cost   those of the solvers and of their price"
+	@echo "make bench-stream, bench-solvers, bench-cost   those of the stream, the solvers and their price"
 	@echo "make accuracy   print the table of docs/accuracy.md"
 
 run: $(VENV)/installed
@@ -69,6 +69,9 @@ bench: $(VENV)/installed-dev
 
 bench-solvers: $(VENV)/installed-dev
 	$(BIN)/python bench/solvers.py
+
+bench-stream: $(VENV)/installed-dev
+	$(BIN)/python bench/stream.py
 
 bench-cost: $(VENV)/installed-dev
 	$(BIN)/python bench/cost.py

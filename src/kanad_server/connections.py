@@ -176,6 +176,15 @@ class Connection(TCPServer):
             else:
                 with suppress(OSError):
                     await self._close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Break the circles between the objects of a connection. A thousand that end together would otherwise stay in
+        memory until the next full collection, which is rare, and stops everything for the longer the more there are."""
+        if (protocol := getattr(self, "protocol", None)) is not None:
+            protocol.stream = None
+            del self.protocol, self._task_group
+        self._task = None
 
     async def _serve(self) -> None:
         socket = self.writer.get_extra_info("socket")

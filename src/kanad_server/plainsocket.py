@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 
 import hypercorn.protocol.h11
-from hypercorn.protocol.events import Data, Event, Request
+from hypercorn.protocol.events import Data, Event, Request, StreamClosed
 from hypercorn.protocol.ws_stream import WSStream
 from wsproto.connection import ConnectionState
 
@@ -21,11 +22,19 @@ class WebSocketStream(WSStream):
             plain = [header for header in event.headers if header[0].lower() != b"sec-websocket-extensions"]
             event = replace(event, headers=plain)
         await super().handle(event)
+        if isinstance(event, StreamClosed):
+            self._let_go()
         here = peer.CURRENT.get()
         if here is not None and isinstance(event, Data) and self.handshake.accepted:
             here.hear()
             if self.connection.state is not ConnectionState.OPEN:
                 here.hush()
+
+    def _let_go(self) -> None:
+        """Break the circle of wsproto's parser, which is a generator that holds its own object."""
+        parser = getattr(getattr(getattr(self, "connection", None), "_proto", None), "_parse_more", None)
+        if isinstance(parser, Generator):
+            parser.close()
 
 
 def install() -> None:

@@ -24,14 +24,17 @@ class _Unpicklable(Exception):
 
 
 def run(method: Probe, report: Callable[[Progress], None], is_cancelled: IsCancelled, label: str) -> Result:
-    """Report `method.steps` convergence events, `method.step_ms` apart, then end, or show `method.fault`."""
+    """Report `method.steps` convergence events, `method.step_ms` apart, then end, or show `method.fault`.
+
+    The residual of each is the moment of its report, in seconds since 1970: the way to a client can be timed whole.
+    """
     _note("start", label)
     report(Stage(stage=0, last_stage=1, message="Probe started"))
     for step in range(1, method.steps + 1):
         if is_cancelled():
             raise Cancelled
         time.sleep(method.step_ms / 1000)
-        report(Convergence(series="probe", iteration=step, energy_hartree=-1.0 + 2.0**-step))
+        report(Convergence(series="probe", iteration=step, energy_hartree=-1.0 + 2.0**-step, residual=time.time()))
         if method.payload_bytes:
             report(Log(message="x" * method.payload_bytes))
     result = _show(method.fault, report)

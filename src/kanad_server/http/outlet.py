@@ -28,6 +28,16 @@ class Goodbye(Exception):
         self.reason = reason
 
 
+def forget(ends: BaseExceptionGroup[BaseException]) -> None:
+    """Let go of the frames that exceptions hold, and that hold them: they would keep all of a viewer in memory until
+    the next full collection."""
+    for error in ends.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            forget(error)
+        error.__traceback__ = None
+    ends.__traceback__ = None
+
+
 class Outlet:
     """A `hub.Sink` over a WebSocket: straight to the peer's socket, or by ASGI where that cannot be reached."""
 

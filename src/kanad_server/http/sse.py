@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from kanad_server.batch import Batch, chunk_of
 from kanad_server.errors import Malformed
+from kanad_server.http.outlet import forget
 from kanad_server.peer import STALLED_S, Peer, Stalled, peer_of
 from kanad_server.service import Service
 from kanad_server.wire import Experiment
@@ -78,8 +79,9 @@ class EventStream:
                 leaving = group.create_task(_left(receive), name="viewer-leaves")
                 await self._service.hub.serve(self._id, self._after, self._service.journal, outlet)
                 leaving.cancel()
-        except* (ConnectionError, Stalled):
+        except* (ConnectionError, Stalled) as ends:
             outlet.cut()
+            forget(ends)
         else:
             await outlet.end()
 

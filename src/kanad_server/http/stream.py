@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket
 
 from kanad_server.errors import Unavailable
 from kanad_server.http.experiments import person_of
-from kanad_server.http.outlet import Goodbye, Outlet
+from kanad_server.http.outlet import Goodbye, Outlet, forget
 from kanad_server.http.switchboard import Switchboard
 from kanad_server.peer import Stalled
 from kanad_server.service import Service
@@ -83,6 +83,7 @@ async def session(socket: WebSocket, talk: Callable[[Outlet], Awaitable[None]], 
         await outlet.close(TOO_SLOW, error.message)
     except BaseExceptionGroup as ends:
         await _end(outlet, ends)
+        forget(ends)
 
 
 async def _end(outlet: Outlet, ends: BaseExceptionGroup[BaseException]) -> None:
