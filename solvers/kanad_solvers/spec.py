@@ -84,6 +84,12 @@ class Limits(Frozen, frozen=True, kw_only=True):
     memory_mb: Annotated[int, Meta(ge=64, le=4_194_304)] = 4096
 
 
+class Notify(Frozen, frozen=True, kw_only=True):
+    """Whom to tell when the experiment has ended: an http or https address."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2_000)]
+
+
 # Methods
 
 
@@ -346,6 +352,7 @@ class Spec(Frozen, frozen=True, kw_only=True):
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     tags: Annotated[tuple[Tag, ...], Meta(max_length=20)] = ()
     fresh: bool = False
+    notify: Annotated[tuple[Notify, ...], Meta(max_length=5)] = ()
 
 
 def name_of(part: Method | Task) -> str:
@@ -353,11 +360,11 @@ def name_of(part: Method | Task) -> str:
     return str(part.__struct_config__.tag)
 
 
-NOT_HASHED = ("name", "tags", "priority", "limits", "fresh")
+NOT_HASHED = ("name", "tags", "priority", "limits", "fresh", "notify")
 
 
 def spec_hash(spec: Spec) -> str:
-    """SHA-256 over what decides the numbers: the canonical spec without name, tags, priority, limits and fresh."""
+    """SHA-256 over what decides the numbers: the canonical spec without `NOT_HASHED`."""
     plain = msgspec.to_builtins(spec)
     for field in NOT_HASHED:
         del plain[field]

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from kanad_server.engines import answers
 from kanad_server.engines.desk import Desk, NoAnswer
 from kanad_server.errors import Impossible
+from kanad_server.webhooks import Allowed
 from kanad_solvers.errors import FieldError
 from kanad_solvers.prepare import Parsed, Prepared
 from kanad_solvers.spec import Molecule, Probe, Spec
@@ -31,8 +32,9 @@ _encode = msgspec.json.Encoder().encode
 class Intake:
     """Asks the desk; the same question is asked once."""
 
-    def __init__(self, desk: Desk, *, enable_probe: bool) -> None:
+    def __init__(self, desk: Desk, *, enable_probe: bool, allowed: Allowed | None = None) -> None:
         self._desk = desk
+        self._allowed = allowed or Allowed((), ())
         self._enable_probe = enable_probe
         self._remembered: OrderedDict[bytes, Prepared] = OrderedDict()
 
@@ -43,6 +45,7 @@ class Intake:
             Impossible: `invalid_spec`, with the path of every field that breaks a rule.
         """
         self._refuse_probe(spec, here)
+        self._refuse_notices(spec, here)
         question = _question(spec)
         prepared = self._remembered.get(question)
         if prepared is None:
@@ -57,6 +60,7 @@ class Intake:
         """
         for spec, place in zip(specs, places, strict=True):
             self._refuse_probe(spec, place)
+            self._refuse_notices(spec, place)
         questions = [_question(spec) for spec in specs]
         place_of: dict[bytes, Place] = {}
         for question, place in zip(questions, places, strict=True):
@@ -120,6 +124,12 @@ class Intake:
                 errors=[FieldError(place("$.method.name"), "probe is not enabled")],
             )
 
+    def _refuse_notices(self, spec: Spec, place: Place) -> None:
+        found = [(index, self._allowed.problem(wanted.url)) for index, wanted in enumerate(spec.notify)]
+        errors = [FieldError(place(f"$.notify[{index}].url"), problem) for index, problem in found if problem]
+        if errors:
+            raise _impossible(errors)
+
     def _remember(self, question: bytes, reply: bytes) -> Prepared:
         prepared = answers.decode_prepared(reply)
         if len(question) > LONGEST_REMEMBERED:
@@ -145,11 +155,12 @@ class Intake:
 
 def _question(spec: Spec) -> bytes:
     """The spec without what people call it, which does not change what it is."""
-    return _encode(replace(spec, name="", tags=(), priority=0, fresh=False))
+    return _encode(replace(spec, name="", tags=(), priority=0, fresh=False, notify=()))
 
 
 def _named(canonical: Spec, posted: Spec) -> Spec:
-    return replace(canonical, name=posted.name, tags=posted.tags, priority=posted.priority, fresh=posted.fresh)
+    names = ("name", "tags", "priority", "fresh", "notify")
+    return replace(canonical, **{name: getattr(posted, name) for name in names})
 
 
 def here(path: str) -> str:

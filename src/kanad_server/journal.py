@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from kanad_server import clock, lifecycle
+from kanad_server import clock, lifecycle, webhooks
 from kanad_server.errors import Conflict, Unavailable, no_experiment
 from kanad_server.hub import Hub
 from kanad_server.lifecycle import Change
@@ -111,6 +112,7 @@ class Journal:
         self._settled = asyncio.Condition()
         self.failure: Unavailable | None = None
         self.on_status: Callable[[Experiment], None] = _nobody
+        self.on_notify: Callable[[], None] = lambda: None
         self.commits = 0
         self.events_published = 0
 
@@ -352,6 +354,8 @@ class Journal:
             self._hub.publish(experiment, entry.events)
             if entry.status_changed:
                 self.on_status(experiment)
+            if experiment.is_final and experiment.spec.notify:
+                self.on_notify()
         self._end_acceptances(batch)
 
     def _end_acceptances(self, batch: list[_Entry], error: Unavailable | None = None) -> None:
@@ -417,6 +421,12 @@ def _commit_of(batch: list[_Entry]) -> Commit:
             for a in acceptances
             if a.key is not None
             for position, experiment_id in enumerate(a.ids)
+        ],
+        notifications=[
+            one
+            for entry in batch
+            if entry.experiment.spec.notify and entry.experiment.is_final and (entry.status_changed or entry.acceptance)
+            for one in webhooks.notifications(entry.experiment, time.time())
         ],
         campaigns=[a.campaign for a in acceptances if a.campaign is not None],
         durable=any(entry.needs_sync for entry in batch),

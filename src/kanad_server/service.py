@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from kanad_server import clock, datadir, keeper
+from kanad_server import clock, datadir, keeper, webhooks
 from kanad_server.dispatch import Dispatch
 from kanad_server.engines.desk import Desk
 from kanad_server.engines.local import LocalEngine
@@ -18,9 +18,11 @@ from kanad_server.hub import Hub
 from kanad_server.intake import Intake
 from kanad_server.journal import Journal
 from kanad_server.metrics import Metrics
+from kanad_server.notifier import Notifier
 from kanad_server.peer import Pulse
 from kanad_server.settings import Settings
 from kanad_server.store import SqliteStore, Store
+from kanad_server.webhooks import Allowed
 
 SETTLE_S = 2.0
 
@@ -39,6 +41,7 @@ class Service:
     desk: Desk
     files: Files
     gate: Gate
+    notifier: Notifier
     metrics: Metrics = field(default_factory=Metrics)
     pulse: Pulse = field(default_factory=Pulse)
     started_at: str = field(default_factory=clock.now)
@@ -77,6 +80,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             keeping = Keeping(str(files.directory), settings.checkpoint_s)
             async with LocalEngine(settings.slots, scratch, journal, keeping) as engine:
                 desk = Desk(scratch)
+                allowed = Allowed(settings.notified_origins, settings.notified_networks)
+                secret = webhooks.secret_of(settings.notify_secret, data) if allowed.origins else ""
                 service = Service(
                     settings=settings,
                     store=store,
@@ -91,7 +96,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                         max_waiting_per_person=settings.max_waiting_per_person,
                         files=files,
                     ),
-                    intake=Intake(desk, enable_probe=settings.enable_probe),
+                    intake=Intake(desk, enable_probe=settings.enable_probe, allowed=allowed),
+                    notifier=Notifier(store, allowed, secret),
                     desk=desk,
                     files=files,
                     gate=Gate(store, may_be_open=settings.is_loopback, streams_each=settings.max_viewers_each),
@@ -107,6 +113,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 async def _running(service: Service) -> AsyncIterator[None]:
     """The service's tasks. A task that fails takes the service down: it would be lame without it."""
     service.journal.on_status = service.metrics.status_changed
+    service.journal.on_notify = service.notifier.wake
     async with asyncio.TaskGroup() as group:
         committing = group.create_task(service.journal.run(), name="journal")
         others = [
@@ -116,6 +123,7 @@ async def _running(service: Service) -> AsyncIterator[None]:
             group.create_task(keeper.keep(service.store, service.settings.keep_days), name="keeper"),
             group.create_task(service.metrics.sample_loop(), name="loop-sampler"),
             group.create_task(service.pulse.run(), name="pulse"),
+            group.create_task(service.notifier.run(), name="notifier"),
         ]
         try:
             yield

@@ -50,6 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_s: Annotated[float, Meta(gt=0, le=60)] = 3.0
     keep_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     log_level: str = "info"
+    notify_origins: str = ""
+    notify_networks: str = ""
+    notify_secret: str = ""
 
     @property
     def data_path(self) -> Path:
@@ -76,6 +79,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def served_origins(self) -> frozenset[str]:
         """The origins, beside the server's own, whose pages may use it."""
         return frozenset(_listed(self.allowed_origins))
+
+    @property
+    def notified_origins(self) -> list[str]:
+        """The origins whose webhooks may be told."""
+        return _listed(self.notify_origins)
+
+    @property
+    def notified_networks(self) -> list[str]:
+        """The networks, beside the public ones, that their names may lead to."""
+        return _listed(self.notify_networks)
 
     @property
     def has_tls(self) -> bool:

@@ -98,6 +98,24 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in TERMINAL
 
 
+class Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ended"):
+    """What a webhook is told when an experiment has ended; `id` is the same in every try."""
+
+    id: str
+    experiment_id: str
+    name: str
+    tags: tuple[str, ...]
+    status: StatusName
+    attempt: int
+    method: str
+    task: str
+    basis: str
+    energy_hartree: float | None
+    error: Error | None
+    finished_at: str | None
+    campaign: str | None
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Experiments to be accepted together or not at all."""
 

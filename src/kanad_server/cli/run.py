@@ -49,6 +49,9 @@ def run(
     priority: Annotated[int | None, typer.Option(help="-100 to 100; higher ones go first [0].")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call the experiment [the file's name].")] = None,
+    notify: Annotated[
+        list[str] | None, typer.Option(help="An address to tell when it has ended; may be repeated.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run anew where an identical one exists.")] = False,
     url: options.Url = options.DEFAULT_URL,
     token: options.Token = None,
@@ -72,6 +75,7 @@ def run(
             source, method=method, basis=basis, task=task, charge=charge, multiplicity=multiplicity, options=chosen,
             task_options=wanted, active_space=active_space, solvent=words.solvent(solvent), tags=tag,
             cartesian=cartesian or None, limits=limits or None, priority=priority, fresh=fresh or None, name=name,
+            notify=[{"url": url} for url in notify] if notify else None,
         )
         for source in sources
     ]  # fmt: skip

@@ -52,6 +52,18 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a receiver has to be told; times are seconds since 1970."""
+
+    id: str
+    url: str
+    origin: str
+    body: str
+    created_at: float
+    due_at: float
+    tries: int = 0
+
+
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes true together: rows, events and results of one transaction.
 
@@ -67,6 +79,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     reusable: Sequence[tuple[str, str]] = ()
     keys: Sequence[tuple[str, str, int, str, str]] = ()
     campaigns: Sequence[Campaign] = ()
+    notifications: Sequence[Notification] = ()
     durable: bool = False
 
 
@@ -143,6 +156,15 @@ class Store(Protocol):
 
     async def delete_campaign(self, campaign_id: str) -> None:
         """Forget a campaign with its experiments."""
+
+    async def due_notifications(self, origin: str, now_s: float, limit: int) -> tuple[list[Notification], float | None]:
+        """What is due for an origin, the longest due first, and when the next of the others will be."""
+
+    async def forget_notification(self, notification_id: str) -> None:
+        """It has arrived, or will never."""
+
+    async def postpone_notification(self, notification_id: str, tries: int, due_at: float) -> None:
+        """It is to be tried again later."""
 
     async def counts(self) -> dict[str, int]:
         """How many experiments there are in each status."""

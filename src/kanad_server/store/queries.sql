@@ -130,3 +130,16 @@ UPDATE tokens SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL;
 
 -- name: forget_bad_tokens
 DELETE FROM tokens WHERE revoked_at IS NOT NULL OR expires_at <= :now;
+
+-- name: insert_notification
+INSERT INTO notifications (id, url, origin, body, tries, created_at, due_at)
+VALUES (:id, :url, :origin, :body, :tries, :created_at, :due_at);
+
+-- name: next_notifications
+SELECT * FROM notifications WHERE origin = ? ORDER BY due_at LIMIT ?;
+
+-- name: forget_notification
+DELETE FROM notifications WHERE id = ?;
+
+-- name: postpone_notification
+UPDATE notifications SET tries = ?, due_at = ? WHERE id = ?;

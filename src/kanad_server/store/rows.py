@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from kanad_server import clock
-from kanad_server.store.base import Campaign
+from kanad_server.store.base import Campaign, Notification
 from kanad_server.wire import Error, Experiment, Member, Percentage
 from kanad_solvers.spec import Molecule, Spec
 
@@ -129,6 +129,11 @@ def _molecule_name(molecule: Molecule) -> str:
     first = [symbol for symbol in ("C", "H") if "C" in counts and symbol in counts]
     ordered = first + sorted(set(counts) - set(first))  # Hill's order
     return "".join(symbol + (str(counts[symbol]) if counts[symbol] > 1 else "") for symbol in ordered)
+
+
+def notification_of(row: sqlite3.Row) -> Notification:
+    """The notification of a row."""
+    return Notification(**{name: row[name] for name in Notification.__struct_fields__})
 
 
 def method_name(spec: Spec) -> str:

@@ -12,13 +12,22 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiosqlite
+import msgspec
 
 from kanad_server import clock
 from kanad_server.errors import StartRefused, Unavailable
 from kanad_server.store import opening, thinning
-from kanad_server.store.base import EVENT_BYTES, Answer, Campaign, Commit, Filter
+from kanad_server.store.base import EVENT_BYTES, Answer, Campaign, Commit, Filter, Notification
 from kanad_server.store.listing import decode_cursor, encode_cursor, read_page
-from kanad_server.store.rows import campaign_of, campaign_row, from_row, member_of, to_changed_columns, to_row
+from kanad_server.store.rows import (
+    campaign_of,
+    campaign_row,
+    from_row,
+    member_of,
+    notification_of,
+    to_changed_columns,
+    to_row,
+)
 from kanad_server.store.tokens import TokenRow, token_of
 from kanad_server.wire import Experiment, Member
 
@@ -242,6 +251,21 @@ class SqliteStore:
         """Forget a campaign with its experiments."""
         await self._write(self._forget_campaign, campaign_id, durable=True)
 
+    async def due_notifications(self, origin: str, now_s: float, limit: int) -> tuple[list[Notification], float | None]:
+        """What is due for an origin, the longest due first, and when the next of the others will be."""
+        rows = await self._select(self._sql["next_notifications"], (origin, limit + 1))
+        due = [notification_of(row) for row in rows[:limit] if row["due_at"] <= now_s]
+        return due, rows[len(due)]["due_at"] if len(rows) > len(due) else None
+
+    async def forget_notification(self, notification_id: str) -> None:
+        """It has arrived, or will never."""
+        await self._write(self._change_notification, ("forget_notification", (notification_id,)), durable=False)
+
+    async def postpone_notification(self, notification_id: str, tries: int, due_at: float) -> None:
+        """It is to be tried again later."""
+        change = ("postpone_notification", (tries, due_at, notification_id))
+        await self._write(self._change_notification, change, durable=False)
+
     async def counts(self) -> dict[str, int]:
         """How many experiments there are in each status."""
         return {row[0]: row[1] for row in await self._select(self._sql["count_by_status"])}
@@ -300,6 +324,7 @@ class SqliteStore:
             ("insert_result", results),
             ("mark_reusable", commit.reusable),
             ("insert_key", commit.keys),
+            ("insert_notification", map(msgspec.structs.asdict, commit.notifications)),
         ):
             connection.executemany(self._sql[name], rows)
 
@@ -310,6 +335,10 @@ class SqliteStore:
             connection.execute(self._sql["delete_events"], (experiment_id, first, last))
             connection.execute(self._sql["insert_event"], (experiment_id, last, marker))
         connection.execute(self._sql["mark_thinned"], (now, experiment_id))
+
+    def _change_notification(self, connection: sqlite3.Connection, change: tuple[str, tuple[Any, ...]]) -> None:
+        name, parameters = change
+        connection.execute(self._sql[name], parameters)
 
     def _forget(self, connection: sqlite3.Connection, experiment_id: str) -> None:
         connection.execute(self._sql["delete_experiment"], (experiment_id,))

@@ -1,0 +1,43 @@
+"""Webhooks of a real server, through its death."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+from tests.support.receiver import Receiver, Told
+from tests.support.server import Server, probe, wait_for
+
+SECRET = "known to both of them"  # noqa: S105
+
+
+def test_a_notice_survives_the_servers_death_and_arrives(tmp_path: Path) -> None:
+    is_up = False
+
+    def answer(_: Told) -> int:
+        return 204 if is_up else 503
+
+    with Receiver(answer) as receiver:
+        environment = {"KANAD_NOTIFY_ORIGINS": receiver.url, "KANAD_NOTIFY_SECRET": SECRET}
+        server = Server(tmp_path, environment=environment)
+        try:
+            asked = probe(steps=3) | {"notify": [{"url": f"{receiver.url}/hook"}]}
+            refused = server.http.post("/api/v1/experiments", json=asked | {"notify": [{"url": "http://127.0.0.1:1/"}]})
+            assert refused.json()["errors"][0]["path"] == "$.notify[0].url"
+            experiment = server.post(asked)
+            server.ended(experiment["id"])
+            wait_for(lambda: receiver.told, "a first try")
+            server.kill()
+            is_up = True
+            before = len(receiver.told)
+            server.start()
+            wait_for(lambda: len(receiver.told) > before, "a try after the restart")
+        finally:
+            server.stop()
+    last = receiver.told[-1]
+    signed = f"{last.headers['Kanad-Timestamp']}.{last.body}".encode()
+    assert last.headers["Kanad-Signature"] == f"v1={hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()}"
+    assert json.loads(last.body)["experiment_id"] == experiment["id"]
+    assert len({told.headers["Kanad-Delivery"] for told in receiver.told}) == 1
