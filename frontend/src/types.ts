@@ -40,7 +40,7 @@ export interface Spec {
   active_space?: Options | null;
   solvent?: { model: string; name: string } | null;
   cartesian?: boolean;
-  limits?: { wall_s?: number; memory_mb?: number };
+  limits?: { wall_s?: number; memory_mb?: number; threads?: number };
   priority?: number;
   tags?: string[];
   fresh?: boolean;

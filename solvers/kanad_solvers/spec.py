@@ -82,6 +82,7 @@ class Limits(Frozen, frozen=True, kw_only=True):
 
     wall_s: Annotated[float, Meta(gt=0, le=2_592_000)] = 3600
     memory_mb: Annotated[int, Meta(ge=64, le=4_194_304)] = 4096
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 class Notify(Frozen, frozen=True, kw_only=True):

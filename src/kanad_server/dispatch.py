@@ -12,7 +12,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from kanad_server import clock, engines, lifecycle
-from kanad_server.engines import Engine, Job, Slot, Verdict, versions
+from kanad_server.engines import Engine, Job, Need, Slot, Verdict, versions
 from kanad_server.errors import Conflict, Unavailable
 from kanad_server.files import Files
 from kanad_server.journal import Journal, Key, New
@@ -27,6 +27,8 @@ from kanad_solvers.spec import Spec, spec_hash
 log = logging.getLogger(__name__)
 
 START_RETRY_S = 1.0
+NOTED = 1_000
+"""Works that are told that no slot has what they need, when slots come or go; newcomers are told in any case."""
 CANCELLED_AT_ONCE = 50
 """Experiments of a campaign that are cancelled before others have their turn."""
 MAX_HAMILTONIANS = 200_000_000
@@ -53,6 +55,9 @@ class Dispatch:
         self._line = WaitingLine()
         self._crowd = Crowd(max_waiting, max_waiting_per_person)
         self._sharing = Sharing(journal)
+        self._serving: dict[Slot, asyncio.Task[None]] = {}
+        self._idle: set[Slot] = set()
+        self._misfits: set[Need] = set()
         self.is_draining = False
 
     @property
@@ -210,7 +215,7 @@ class Dispatch:
             case None:
                 self._sharing.join(work, experiment.id)
                 if work.slot is None:
-                    self._line.put(work.id, experiment.priority, work.owner)
+                    self._wait(work, experiment)
                 else:
                     self._crowd.discard(experiment.id)
             case _:
@@ -259,8 +264,30 @@ class Dispatch:
         """Take up what a former server left, then serve every slot until cancelled."""
         await self._take_up()
         async with asyncio.TaskGroup() as group:
-            for number, slot in enumerate(self._engine.slots):
-                group.create_task(self._serve(slot), name=f"slot-{number}")
+            while True:
+                self._follow(group)
+                await self._engine.changed()
+
+    def _follow(self, group: asyncio.TaskGroup) -> None:
+        """Serve the slots that there are; one that has gone is let go as soon as nothing runs in it."""
+        present = self._engine.slots
+        for slot in self._serving.keys() - set(present):
+            task = self._serving.pop(slot)
+            if slot in self._idle:
+                task.cancel()
+        for slot in present:
+            if slot not in self._serving:
+                self._serving[slot] = group.create_task(self._serve(slot), name=f"slot-{len(self._serving)}")
+        self._note_misfits()
+
+    def _note_misfits(self) -> None:
+        """Tell those that wait in vain, as far as the present slots go; again where they were told otherwise."""
+        misfits = {kind: reason for kind in self._line.kinds() if (reason := self._engine.misfit(kind)) is not None}
+        for kind in misfits.keys() - self._misfits:
+            for work in map(self._sharing.alive, self._line.of_kind(kind, NOTED)):
+                for member in work.members if work is not None else ():
+                    self._journal.propose(member, lifecycle.Note(misfits[kind]))
+        self._misfits = set(misfits)
 
     async def _take_up(self) -> None:
         active = await self._journal.recover()
@@ -283,11 +310,21 @@ class Dispatch:
             self._join(found if isinstance(found, Work) else self._sharing.begin(experiment), experiment)
 
     async def _serve(self, slot: Slot) -> None:
-        while True:
-            await self._journal.room()
-            work = self._sharing.alive(await self._line.take())
+        while slot in self._serving:
+            self._idle.add(slot)
+            try:
+                await self._journal.room()
+                work = self._sharing.alive(await self._line.take(slot.claim))
+            except asyncio.CancelledError:
+                slot.release()
+                raise
+            finally:
+                self._idle.discard(slot)
             if work is not None and work.members:
                 await self._attempt(slot, work)
+            else:
+                slot.release()
+            self._line.look_again()
 
     async def _attempt(self, slot: Slot, work: Work) -> None:
         for member in work.members:
@@ -308,6 +345,19 @@ class Dispatch:
             deadline.cancel()
         self._end(work, verdict)
 
+    def _wait(self, work: Work, experiment: Experiment) -> None:
+        """Let a work wait its turn, for a slot that has what it needs."""
+        need = self._need_of(experiment)
+        self._line.put(work.id, experiment.priority, work.owner, need)
+        misfit = self._engine.misfit(need)
+        if misfit is not None and work.id in self._line:
+            self._misfits.add(need)
+            self._journal.propose(experiment.id, lifecycle.Note(misfit))
+
+    def _need_of(self, experiment: Experiment) -> Need:
+        limits = experiment.spec.limits
+        return Need(memory_mb=limits.memory_mb, threads=limits.threads)
+
     def _end(self, work: Work, verdict: Verdict) -> None:
         """Tell the members how the attempt ended; those that get another one wait again."""
         work.losses += isinstance(verdict, engines.Lost)
@@ -318,8 +368,8 @@ class Dispatch:
             head = self._journal.head(member)
             assert head is not None  # a member is active
             self._crowd.add(member, work.owner)
-            self._line.put(work.id, head.priority, work.owner)
-        if not work.members and not (work.expected and isinstance(verdict, engines.Lost)):
+            self._wait(work, head)
+        if not work.members and not (work.expected and isinstance(verdict, engines.Lost | engines.Interrupted)):
             self._sharing.end(work, verdict, versions.present())
 
     def _conclude(self, work: Work, verdict: Verdict, head: Experiment) -> lifecycle.Change:
@@ -335,6 +385,8 @@ class Dispatch:
                 return lifecycle.Fail(head.attempt, Error(code="timeout", message=message))
             case engines.Cancelled():
                 return lifecycle.Cancel()
+            case engines.Interrupted(reason=reason):
+                return lifecycle.Cancel() if head.cancel_requested else lifecycle.Interrupt(head.attempt, reason)
             case engines.Lost(error=error):
                 if head.cancel_requested:
                     return lifecycle.Cancel()

@@ -77,9 +77,16 @@ class Lose(msgspec.Struct, frozen=True):
 
 
 class Interrupt(msgspec.Struct, frozen=True):
-    """The server went down under the attempt; run it again."""
+    """The server, or its engine, went down under the attempt; run it again."""
 
     attempt: int
+    reason: str = "the server stopped during this attempt"
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something to know about an experiment that waits."""
+
+    message: str
 
 
 class RequestCancel(msgspec.Struct, frozen=True):
@@ -94,7 +101,9 @@ class Retry(msgspec.Struct, frozen=True):
     """A person asks for a new attempt of one that failed or was cancelled."""
 
 
-Change: TypeAlias = Start | Hear | Complete | Reuse | Share | Fail | Lose | Interrupt | RequestCancel | Cancel | Retry
+Change: TypeAlias = (
+    Start | Hear | Note | Complete | Reuse | Share | Fail | Lose | Interrupt | RequestCancel | Cancel | Retry
+)
 
 
 class RefusedChange(Exception):
@@ -144,12 +153,12 @@ def apply(experiment: Experiment, change: Change, now: str) -> tuple[Experiment,
         case Lose(error=error):
             after = replace(_queued_again(experiment), losses=experiment.losses + 1)
             events = (Log(level="warning", message=f"{error.message}; running it again"), _status(after))
-        case Interrupt():
+        case Interrupt(reason=reason):
             after = _queued_again(experiment)
-            events = (
-                Log(level="warning", message="the server stopped during this attempt; running it again"),
-                _status(after),
-            )
+            events = (Log(level="warning", message=f"{reason}; running it again"), _status(after))
+        case Note(message=message):
+            after = experiment
+            events = (Log(level="warning", message=message),)
         case RequestCancel():
             after = replace(experiment, cancel_requested=True)
             events = (Log(message="cancel was asked for"),)
@@ -177,7 +186,7 @@ def _fits(experiment: Experiment, change: Change) -> bool:
             return experiment.status == "queued" and attempt == experiment.attempt
         case Hear() | Complete() | Lose() | Interrupt():
             return experiment.status == "running" and change.attempt == experiment.attempt
-        case Reuse() | Share():
+        case Reuse() | Share() | Note():
             return experiment.status == "queued"
         case Fail(attempt=attempt):
             return not experiment.is_final and attempt == experiment.attempt

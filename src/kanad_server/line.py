@@ -1,27 +1,43 @@
 """The waiting line: the highest priority first, owners in turn within a priority, the oldest first for each owner.
 
 Nobody's thousand experiments keep another person's one waiting. Putting in, taking out, removing and finding a place
-cost the same with a million waiting as with a thousand.
+cost the same with a million waiting as with a thousand, and with a thousand slots as with ten.
+
+Who takes says what it can take: `claim` is asked about kinds of work (what they need), each once, and answers by
+claiming. What nobody can take now stays, and lets others pass.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
+from itertools import islice
+from typing import Any, TypeAlias
 
 from sortedcontainers import SortedList
 
 from kanad_server.errors import TooMany, Unavailable
+
+Kind: TypeAlias = Hashable
+Claim: TypeAlias = Callable[[Any], bool]
+Place: TypeAlias = tuple[str, int, str, Kind]
+"""Id, priority, owner and kind of what waits."""
+
+
+def _anything(_: Kind) -> bool:
+    return True
 
 
 class WaitingLine:
     """Ids that wait; within an owner they sort by age (ids sort by time)."""
 
     def __init__(self) -> None:
-        # For each priority: the owners in the order of their turns, each with what waits.
-        self._turns: dict[int, OrderedDict[str, SortedList]] = {}
-        self._place_of: dict[str, tuple[int, str]] = {}
-        self._some = asyncio.Event()
+        # For each priority: the owners in the order of their turns, each with what waits, by kind.
+        self._turns: dict[int, OrderedDict[str, dict[Kind, SortedList]]] = {}
+        self._place_of: dict[str, tuple[int, str, Kind]] = {}
+        self._kinds: Counter[Kind] = Counter()
+        self._takers: dict[asyncio.Future[Place], Claim] = {}
 
     def __len__(self) -> int:
         return len(self._place_of)
@@ -29,7 +45,7 @@ class WaitingLine:
     def __contains__(self, waiting_id: str) -> bool:
         return waiting_id in self._place_of
 
-    def put(self, waiting_id: str, priority: int, owner: str) -> None:
+    def put(self, waiting_id: str, priority: int, owner: str, kind: Kind = None) -> None:
         """Let one wait its turn; one that waits already keeps the higher priority."""
         known = self._place_of.get(waiting_id)
         if known is not None:
@@ -37,32 +53,57 @@ class WaitingLine:
                 return
             self.remove(waiting_id)
         owners = self._turns.setdefault(priority, OrderedDict())
-        if owner not in owners:
-            owners[owner] = SortedList()
-        owners[owner].add(waiting_id)
-        self._place_of[waiting_id] = (priority, owner)
-        self._some.set()
+        kinds = owners.setdefault(owner, {})
+        if kind not in kinds:
+            kinds[kind] = SortedList()
+        kinds[kind].add(waiting_id)
+        self._place_of[waiting_id] = (priority, owner, kind)
+        self._kinds[kind] += 1
+        for taker, claim in self._takers.items():
+            if claim(kind):
+                self._hand(taker, priority, owner, kind)
+                break
 
-    async def take(self) -> str:
-        """The next one; waits while there is none."""
-        while not self._place_of:
-            self._some.clear()
-            await self._some.wait()
-        priority = max(self._turns)
-        owner, waiting = next(iter(self._turns[priority].items()))
-        waiting_id: str = waiting[0]
-        self._turns[priority].move_to_end(owner)
-        self.remove(waiting_id)
+    async def take(self, claim: Claim = _anything) -> str:
+        """The next one that `claim` takes; waits while there is none."""
+        found = self._find(claim)
+        if found is not None:
+            return self._pop(*found)
+        taker: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        self._takers[taker] = claim
+        try:
+            waiting_id, *_ = await taker
+        except asyncio.CancelledError:
+            self._takers.pop(taker, None)
+            if not taker.cancelled():  # it was handed over in the moment before: it goes on waiting
+                self.put(*taker.result())
+            raise
         return waiting_id
+
+    def look_again(self) -> None:
+        """Something was given back: who waits to take may find something now."""
+        while self._takers and self._place_of:
+            for taker, claim in self._takers.items():
+                found = self._find(claim)
+                if found is not None:
+                    self._hand(taker, *found)
+                    break
+            else:
+                return
 
     def remove(self, waiting_id: str) -> None:
         """Take one out of the line, if it is there."""
         place = self._place_of.pop(waiting_id, None)
         if place is None:
             return
-        priority, owner = place
+        priority, owner, kind = place
         owners = self._turns[priority]
-        owners[owner].remove(waiting_id)
+        owners[owner][kind].remove(waiting_id)
+        self._kinds[kind] -= 1
+        if not self._kinds[kind]:
+            del self._kinds[kind]
+        if not owners[owner][kind]:
+            del owners[owner][kind]
         if not owners[owner]:
             del owners[owner]
         if not owners:
@@ -73,18 +114,61 @@ class WaitingLine:
         place = self._place_of.get(waiting_id)
         if place is None:
             return None
-        priority, owner = place
+        priority, owner, _ = place
         higher = sum(
-            len(waiting) for level, owners in self._turns.items() if level > priority for waiting in owners.values()
+            _count(kinds) for level, owners in self._turns.items() if level > priority for kinds in owners.values()
         )
-        rounds: int = self._turns[priority][owner].index(waiting_id)  # of the owner's own that go first
+        rounds: int = sum(waiting.bisect_left(waiting_id) for waiting in self._turns[priority][owner].values())
         others, has_come = 0, False
-        for other, waiting in self._turns[priority].items():
+        for other, kinds in self._turns[priority].items():
             if other == owner:
                 has_come = True
             else:  # who comes before the owner has had one turn more
-                others += min(len(waiting), rounds if has_come else rounds + 1)
+                others += min(_count(kinds), rounds if has_come else rounds + 1)
         return higher + rounds + others + 1
+
+    def kinds(self) -> list[Any]:
+        """The kinds of work that wait."""
+        return list(self._kinds)
+
+    def of_kind(self, kind: Kind, most: int) -> list[str]:
+        """At most so many that wait and are of this kind."""
+        found = (
+            waiting_id
+            for owners in self._turns.values()
+            for kinds in owners.values()
+            for waiting_id in kinds.get(kind, ())
+        )
+        return list(islice(found, most))
+
+    def _find(self, claim: Claim) -> tuple[int, str, Kind] | None:
+        """Where the next one waits that `claim` takes: it has claimed."""
+        answers: dict[Kind, bool] = {}
+        for priority in sorted(self._turns, reverse=True):
+            for owner, kinds in self._turns[priority].items():
+                for kind in sorted(kinds, key=lambda kind: kinds[kind][0]) if len(kinds) > 1 else kinds:
+                    if kind not in answers:
+                        if claim(kind):
+                            return priority, owner, kind
+                        answers[kind] = False
+                        if len(answers) == len(self._kinds):
+                            return None
+        return None
+
+    def _hand(self, taker: asyncio.Future[Place], priority: int, owner: str, kind: Kind) -> None:
+        """Give the next one of a place to somebody who waits, and has claimed."""
+        del self._takers[taker]
+        taker.set_result((self._pop(priority, owner, kind), priority, owner, kind))
+
+    def _pop(self, priority: int, owner: str, kind: Kind) -> str:
+        waiting_id: str = self._turns[priority][owner][kind][0]
+        self._turns[priority].move_to_end(owner)
+        self.remove(waiting_id)
+        return waiting_id
+
+
+def _count(kinds: dict[Kind, SortedList]) -> int:
+    return sum(map(len, kinds.values()))
 
 
 class Crowd:

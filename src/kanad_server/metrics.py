@@ -112,9 +112,13 @@ def _experiments(service: Service, counts: dict[str, int]) -> Iterable[Family]:
     states = Counter(slot.view().state for slot in service.engine.slots)
     for state in ("starting", "idle", "running", "stopping"):
         slots.add_metric([state], states[state])
+    engines = GaugeMetricFamily("kanad_engine_up", "Whether an engine can be reached", labels=["engine"])
+    for engine in service.engine.view():
+        engines.add_metric([engine.name], float(engine.state == "up"))
     journal = service.journal
     yield experiments
     yield slots
+    yield engines
     yield GaugeMetricFamily("kanad_queue_length", "Waiting experiments", service.dispatch.queue_length)
     yield GaugeMetricFamily("kanad_viewers", "Connected viewers", service.hub.viewers)
     yield GaugeMetricFamily("kanad_uncommitted_events", "Events on their way to the store", journal.uncommitted)

@@ -58,7 +58,8 @@ class Service:
             reasons.append("the server is going down")
         if self.journal.failure is not None:
             reasons.append("the store cannot write")
-        if all(slot.view().state == "starting" for slot in self.engine.slots):
+        slots = self.engine.slots
+        if slots and all(slot.view().state == "starting" for slot in slots):
             reasons.append("no slot is up yet")
         return reasons
 

@@ -438,14 +438,24 @@ class SlotView(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: float | None = None
 
 
+class EngineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider of slots; ``down`` while it cannot be reached; ``notes`` say what it lacks, and what to do."""
+
+    name: str
+    state: Literal["up", "down"]
+    slots: int
+    notes: tuple[str, ...] = ()
+
+
 class System(msgspec.Struct, frozen=True, kw_only=True):
-    """Versions, slots and queue length."""
+    """Versions, engines, slots and queue length."""
 
     versions: dict[str, str]
     slots: list[SlotView]
     queue_length: int
     viewers: int
     started_at: str
+    engines: list[EngineView] = []
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -488,6 +498,7 @@ __all__ = [
     "ClientOp",
     "Convergence",
     "End",
+    "EngineView",
     "Error",
     "Estimate",
     "Event",

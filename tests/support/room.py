@@ -19,8 +19,8 @@ from kanad_solvers.spec import Spec
 class Room:
     """Store, journal and dispatch, running."""
 
-    def __init__(self, store: SqliteStore, journal: Journal, dispatch: Dispatch) -> None:
-        self.store, self.journal, self.dispatch = store, journal, dispatch
+    def __init__(self, store: SqliteStore, journal: Journal, dispatch: Dispatch, engine: ScriptedEngine) -> None:
+        self.store, self.journal, self.dispatch, self.engine = store, journal, dispatch, engine
 
     async def submit(self, wanted: Spec, owner: str = "local") -> Experiment:
         """Accept one; the experiment as it was committed."""
@@ -43,9 +43,10 @@ async def room(
 ) -> AsyncIterator[Room]:
     async with SqliteStore(path / "kanad.sqlite") as store:
         journal = Journal(store, Hub())
+        engine = ScriptedEngine(*slots)
         dispatch = Dispatch(
             journal,
-            ScriptedEngine(*slots),
+            engine,
             max_attempts=2,
             max_waiting=max_waiting,
             max_waiting_per_person=max_waiting_per_person,
@@ -53,7 +54,7 @@ async def room(
         committing = asyncio.create_task(journal.run())
         running = asyncio.create_task(dispatch.run())
         try:
-            yield Room(store, journal, dispatch)
+            yield Room(store, journal, dispatch, engine)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kanad_server.engines import Failed, Lost
+from kanad_server.engines import Failed, Interrupted, Lost
 from kanad_server.errors import Conflict, NotFound, Unavailable
 from kanad_server.testing import ScriptedSlot
 from kanad_server.wire import Error
@@ -118,3 +118,60 @@ async def test_only_what_failed_or_was_cancelled_can_be_retried(tmp_path: Path) 
             await here.dispatch.retry(experiment.id)
         with pytest.raises(NotFound):
             await here.dispatch.retry("none")
+
+
+async def test_slots_come_and_go_and_the_line_shrinks_and_grows(tmp_path: Path) -> None:
+    first, second = ScriptedSlot("first"), ScriptedSlot("second")
+    async with room(tmp_path) as here:
+        waiting = [await here.submit(alone()) for _ in range(3)]
+        assert here.dispatch.queue_length == 3
+        first.let_go.clear()
+        here.engine.show(first)
+        await held(first)
+        here.engine.show(second)
+        assert [(await here.ended(one)).status for one in waiting[1:]] == ["completed", "completed"]
+        assert len(second.jobs) == 2
+        first.let_go.set()
+        assert (await here.ended(waiting[0])).status == "completed"
+        assert len(first.jobs) == 1
+
+
+async def test_large_work_goes_only_where_it_fits_and_lets_small_work_pass(tmp_path: Path) -> None:
+    small, large = ScriptedSlot("small", memory_mb=1_000), ScriptedSlot("large", memory_mb=64_000)
+    large.let_go.clear()
+    async with room(tmp_path, small, large) as here:
+        big = [await here.submit(alone(limits=Limits(memory_mb=32_000))) for _ in range(2)]
+        await held(large)
+        little = await here.submit(alone(limits=Limits(memory_mb=500)))
+        assert (await here.ended(little)).status == "completed"
+        large.let_go.set()
+        for one in big:
+            await here.ended(one)
+    assert [job.experiment_id for job in large.jobs] == [one.id for one in big]
+    assert [job.experiment_id for job in small.jobs] == [little.id]
+
+
+async def test_what_fits_nowhere_says_so_and_runs_when_a_slot_comes_that_is_large_enough(tmp_path: Path) -> None:
+    small, large = ScriptedSlot("small", memory_mb=1_000), ScriptedSlot("large", memory_mb=64_000)
+    async with room(tmp_path) as here:
+        early = await here.submit(alone(limits=Limits(memory_mb=32_000)))
+        here.engine.show(small)
+        late = await here.submit(alone(limits=Limits(memory_mb=16_000)))
+        await here.journal.settle()
+        for one in (early, late):
+            events = [body for _, body in await here.store.events(one.id, 0, 100)]
+            assert len(events) == 2
+            assert "no slot is so large" in events[1]
+        here.engine.show(small, large)
+        for one in (early, late):
+            assert (await here.ended(one)).status == "completed"
+
+
+async def test_an_attempt_that_the_engine_lost_runs_again_and_does_not_count_as_a_loss(tmp_path: Path) -> None:
+    slot = ScriptedSlot("s", script=[Interrupted("the cluster went away")] * 3)
+    async with room(tmp_path, slot) as here:
+        experiment = await here.submit(alone())
+        ended = await here.ended(experiment)
+        bodies = [body for _, body in await here.store.events(experiment.id, 0, 100)]
+    assert (ended.status, ended.attempt, ended.losses) == ("completed", 4, 0)
+    assert sum("the cluster went away; running it again" in body for body in bodies) == 3

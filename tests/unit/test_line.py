@@ -66,3 +66,47 @@ async def test_who_waits_for_work_gets_it_and_who_leaves_takes_none_along() -> N
         line.put("b", 0, "me")
     assert await asyncio.wait_for(staying, 5) in ("a", "b")
     assert len(line) == 0
+
+
+async def test_who_cannot_take_a_kind_takes_the_next_of_another() -> None:
+    line = WaitingLine()
+    line.put("a", 0, "me", 8)
+    line.put("b", 0, "me", 1)
+    line.put("c", 5, "you", 9)
+    assert await line.take(lambda kind: kind < 5) == "b"
+    assert line.position("a") == 2
+    assert await line.take() == "c"
+    assert await line.take() == "a"
+
+
+async def test_a_kind_is_asked_about_once_and_a_taker_gets_what_it_claimed() -> None:
+    line = WaitingLine()
+    asked: list[object] = []
+
+    def claim(kind: int) -> bool:
+        asked.append(kind)
+        return kind < room
+
+    room = 1
+    for number in range(100):
+        line.put(f"{number:03d}", number % 3, f"owner-{number % 7}", 8)
+    taking = asyncio.create_task(line.take(claim), name="taker")
+    await asyncio.sleep(0)
+    assert (asked, taking.done()) == ([8], False)
+    line.look_again()
+    assert not taking.done()
+    room = 9
+    line.look_again()
+    assert await taking == "002"
+    assert len(line) == 99
+
+
+async def test_what_was_handed_to_a_taker_that_is_gone_waits_again() -> None:
+    line = WaitingLine()
+    taking = asyncio.create_task(line.take(), name="taker")
+    await asyncio.sleep(0)
+    line.put("a", 3, "me", 1)
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    assert line.position("a") == 1
+    assert await line.take(lambda kind: kind == 1) == "a"

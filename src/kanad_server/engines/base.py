@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from kanad_server.wire import Error, Reported, SlotView
+from kanad_server.wire import EngineView, Error, Reported, SlotView
 from kanad_solvers.spec import Spec
 
 
@@ -17,6 +17,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     experiment_id: str
     attempt: int
     spec: Spec
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """What a slot must have to run a spec; `is_large` where it is not for this machine when there is a cluster."""
+
+    memory_mb: int
+    threads: int = 1
+    is_large: bool = False
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -43,7 +51,18 @@ class Lost(msgspec.Struct, frozen=True):
     error: Error
 
 
-Verdict: TypeAlias = Completed | Failed | Cancelled | Lost
+class Interrupted(msgspec.Struct, frozen=True):
+    """The engine lost the attempt through no fault of its worker (its cluster went away): run it again."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Completed | Failed | Cancelled | Lost | Interrupted
+
+
+def anything(_: Need) -> bool:
+    """Every attempt is for this engine."""
+    return True
 
 
 class Slot(Protocol):
@@ -58,10 +77,25 @@ class Slot(Protocol):
     def view(self) -> SlotView:
         """The slot as it is now."""
 
+    def claim(self, need: Need) -> bool:
+        """Take what `need` asks for, if it is free here now; `run` or `release` gives it back."""
+
+    def release(self) -> None:
+        """Give back what was claimed for an attempt that is not run after all."""
+
 
 class Engine(Protocol):
     """A provider of slots."""
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """The slots that can run attempts."""
+        """The slots that can run attempts now."""
+
+    async def changed(self) -> None:
+        """Wait until slots have come or gone."""
+
+    def view(self) -> Sequence[EngineView]:
+        """The engine, or the engines that it is made of, as they are now."""
+
+    def misfit(self, need: Need) -> str | None:
+        """Why no slot that there is could ever take such work, and what to do; None where one could."""

@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from kanad_server.engines import forkserver
+from kanad_server.engines.base import Need, anything
+from kanad_server.engines.process import cores
 from kanad_server.engines.slot import Gate, ProcessSlot
 from kanad_server.engines.worker import Keeping
+from kanad_server.wire import EngineView
 
 
 class LocalEngine:
     """`count` process slots. Enter it to start the forkserver; `warm` starts the processes; leaving ends them all."""
 
-    def __init__(self, count: int, scratch: Path, gate: Gate, keeping: Keeping) -> None:
+    def __init__(
+        self, count: int, scratch: Path, gate: Gate, keeping: Keeping, *, takes: Callable[[Need], bool] = anything
+    ) -> None:
         self._scratch = scratch
-        self._slots = [ProcessSlot(f"local-{number}", scratch, gate, keeping) for number in range(count)]
+        self._takes = takes
+        self._slots = [ProcessSlot(f"local-{number}", scratch, gate, keeping, takes) for number in range(count)]
 
     @property
     def slots(self) -> Sequence[ProcessSlot]:
         """The slots that can run attempts."""
         return self._slots
+
+    async def changed(self) -> None:
+        """Never: the slots of a machine stay."""
+        await asyncio.Event().wait()
+
+    def view(self) -> Sequence[EngineView]:
+        """The machine."""
+        return [EngineView(name="local", state="up", slots=len(self._slots))]
+
+    def misfit(self, need: Need) -> str | None:
+        """Why this machine could never take such work."""
+        if not self._takes(need) or need.threads <= cores():
+            return None
+        return f"this machine has {cores()} cores, and limits.threads is {need.threads}: ask for fewer"
 
     async def __aenter__(self) -> Self:
         # What a killed server left behind; the data directory is ours alone.

@@ -114,6 +114,11 @@ class WorkerProcess:
         return None if self._context.process is None else self._context.process.exitcode
 
 
+def cores() -> int:
+    """The cores that processes of this machine may use."""
+    return len(os.sched_getaffinity(0))
+
+
 async def launched(scratch: Path) -> WorkerProcess:
     """A process that runs; nothing is left behind where it does not come up."""
     process = WorkerProcess(scratch)

@@ -24,12 +24,11 @@ from typing import Literal, Protocol, Self, assert_never
 
 import msgspec
 
-from kanad_server.engines import frames, messages, versions, worker
-from kanad_server.engines.base import Cancelled, Completed, Failed, Job, Lost, Verdict
+from kanad_server.engines import frames, messages, verdicts, worker
+from kanad_server.engines.base import Cancelled, Failed, Job, Lost, Need, Verdict, anything
 from kanad_server.engines.outcomes import RaisedInWorker
-from kanad_server.engines.process import WORN_MB, WorkerProcess, launched, usage
+from kanad_server.engines.process import WORN_MB, WorkerProcess, cores, launched, usage
 from kanad_server.wire import Error, Reported, SlotView
-from kanad_solvers.result import Result
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,6 @@ MAX_LEFT_BYTES = 1024 * 1024
 """What is read of a dead worker's pipe, the largest that a pipe is by default allowed to be."""
 
 _encode_spec = msgspec.json.Encoder().encode
-_decode_result = msgspec.json.Decoder(Result).decode
 
 
 class Gate(Protocol):
@@ -62,8 +60,11 @@ class Gate(Protocol):
 class ProcessSlot:
     """A `Slot` whose attempts run in a process of its own. A process that dies is replaced at the next attempt."""
 
-    def __init__(self, name: str, scratch: Path, gate: Gate, keeping: worker.Keeping) -> None:
+    def __init__(
+        self, name: str, scratch: Path, gate: Gate, keeping: worker.Keeping, takes: Callable[[Need], bool] = anything
+    ) -> None:
         self._name = name
+        self._takes = takes
         self._scratch = scratch
         self._gate = gate
         self._keeping = keeping
@@ -126,6 +127,13 @@ class ProcessSlot:
             cpu_s=cpu_s,
             memory_mb=memory_mb,
         )
+
+    def claim(self, need: Need) -> bool:
+        """A slot of one machine takes what the machine has the cores for; `memory_mb` is a bound, not a reservation."""
+        return self._takes(need) and need.threads <= cores()
+
+    def release(self) -> None:
+        """Nothing was reserved."""
 
     def _state(self) -> Literal["starting", "idle", "running", "stopping"]:
         if self._job is not None:
@@ -218,14 +226,10 @@ class ProcessSlot:
             case messages.Trouble(text=text):
                 log.error("solver raised", extra={"slot": self._name, "cause": text})
                 return None
-            case messages.Completed(energy_hartree=energy, result=result):
-                found = _decode_result(result)  # a result that does not fit its type is refused here
-                self._may_be_worn = found.provenance is None or found.provenance.peak_rss_mb > WORN_MB
-                return Completed(energy, bytes(result), versions.made_with(found))
-            case messages.Failed(error=error):
-                return Failed(error)
-            case messages.Cancelled():
-                return Cancelled()
+            case messages.Completed() | messages.Failed() | messages.Cancelled():
+                verdict, peak_mb = verdicts.of(message)
+                self._may_be_worn = peak_mb > WORN_MB
+                return verdict
             case _:
                 assert_never(message)
 
@@ -236,7 +240,7 @@ class ProcessSlot:
         exit_code = await asyncio.to_thread(process.close)
         if self._is_cancelled:
             return Cancelled()
-        return Lost(_death(exit_code))
+        return Lost(verdicts.death(exit_code))
 
 
 class _Inlet:
@@ -312,16 +316,3 @@ class _Inlet:
             return b""
         self._left -= len(data)
         return data
-
-
-def _death(exit_code: int | None) -> Error:
-    """`worker_lost` for a process that somebody killed, `worker_crashed` for one that fell."""
-    if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        code = "worker_lost" if -exit_code in (signal.SIGKILL, signal.SIGTERM) else "worker_crashed"
-        return Error(code=code, message=f"the worker process ended by {name}", details={"exit_signal": name})
-    return Error(
-        code="worker_crashed",
-        message=f"the worker process ended with exit code {exit_code}",
-        details={"exit_code": exit_code},
-    )

@@ -107,6 +107,7 @@ def _solve(spec: Spec, report: _Coalescer, experiment_id: str, attempt: int, kee
     """The chemistry, begun from the checkpoint of an attempt that was lost."""
     import kanad_solvers.run
 
+    _use_threads(spec.limits.threads)
     directory = Path(keeping.directory)
     checkpoint = files.checkpoint(directory, experiment_id)
     memory = Memory(checkpoint, keeping.checkpoint_s)
@@ -116,6 +117,14 @@ def _solve(spec: Spec, report: _Coalescer, experiment_id: str, attempt: int, kee
     result = kanad_solvers.run.run(spec, report, _is_cancelled, memory, kept)
     checkpoint.unlink(missing_ok=True)
     return result
+
+
+def _use_threads(count: int) -> None:
+    """PySCF's own loops use so many; a warm worker keeps the number of its last attempt."""
+    from pyscf import lib
+
+    if lib.num_threads() != count:
+        lib.num_threads(count)
 
 
 class _Coalescer:

@@ -49,6 +49,7 @@ async def system(request: Request) -> Response:
             queue_length=service.dispatch.queue_length,
             viewers=service.hub.viewers,
             started_at=service.started_at,
+            engines=list(service.engine.view()),
         )
     )
 

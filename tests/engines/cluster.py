@@ -1,0 +1,93 @@
+"""A scheduler and workers in processes of their own, started by Dask's own commands, as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.server import wait_for
+
+DASK = str(Path(sys.executable).with_name("dask"))
+
+
+class Cluster:
+    """What has been started is ended at the end, each process by its own pid."""
+
+    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+        self.folder, self._options = folder, options
+        self._environment = os.environ | (environment or {})
+        self.port = free_port()
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.scheduler = self.start_scheduler()
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        """Start it (again), on the same port, and wait until it listens."""
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", ":0", *self._options
+        )
+        wait_for(lambda: listens(self.port), "the scheduler to listen")
+        return self.scheduler
+
+    def add_worker(self, *options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """A worker without a nanny, so that its pid is that of the process which runs attempts."""
+        number = len(self.workers)
+        worker = self._start(
+            "worker", self.address, "--no-nanny", "--nthreads", "1", "--memory-limit", "4GiB", "--no-dashboard",
+            "--host", "127.0.0.1", "--name", f"w{number}", "--local-directory", str(self.folder), *options,
+            environment=environment,
+        )  # fmt: skip
+        self.workers.append(worker)
+        return worker
+
+    def _start(self, kind: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [DASK, kind, *options], stdout=log, stderr=log, start_new_session=True,
+                env=self._environment | (environment or {}),
+            )  # fmt: skip
+
+    def log(self) -> str:
+        """What all of it has logged so far."""
+        return (self.folder / "log").read_text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        end([*self.workers, self.scheduler])
+
+
+def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """SIGTERM, and SIGKILL for one that does not hear it."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
