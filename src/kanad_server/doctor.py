@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from kanad_server import datadir, tokens
-from kanad_server.engines.base import Cancelled, Completed, Failed, Job, Lost, Verdict
+from kanad_server.engines.base import Cancelled, Completed, Failed, Interrupted, Job, Lost, Verdict
 from kanad_server.engines.local import LocalEngine
 from kanad_server.engines.worker import Keeping
 from kanad_server.errors import StartRefused
@@ -181,7 +181,7 @@ def _worker(settings: Settings) -> Finding:
             return _ok("worker", f"computed H2/STO-3G: {energy:.8f} Eh")
         case Failed(error=error) | Lost(error=error):
             return _broken("worker", f"{error.code}: {error.message}", _REINSTALL)
-        case Cancelled():
+        case Cancelled() | Interrupted():
             return _broken("worker", "the run was cancelled", _REINSTALL)
 
 
