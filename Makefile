@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: bench-stream help run web docs test test-browser test-docs test-slow test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
+.PHONY: bench-stream bench-dask help run web docs test test-browser test-docs test-slow test-dask test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-browser   the pages in Chromium (Debian's; it is installed where there is none)"
 	@echo "make test-docs   the Python in the docs, run as it stands"
 	@echo "make docs   build the site of the docs into build/site"
+	@echo "make test-dask   experiments on a Dask cluster of real processes, and its faults"
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
 	@echo "make reliability       write what they measured into docs/reliability.md"
 	@echo "make check  ruff and mypy"
@@ -30,7 +31,7 @@ run: $(VENV)/installed
 web: $(WEB)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not browser and not docs"
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not dask and not browser and not docs"
 
 test-browser: $(VENV)/installed-browser $(WEB) chromium
 	$(BIN)/pytest -q -m browser tests/browser
@@ -46,6 +47,9 @@ docs: $(VENV)/installed-docs
 
 test-faults: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m "faults and not slow" tests/faults
+
+test-dask: $(VENV)/installed-dev
+	$(BIN)/pytest -q -m dask tests/engines
 
 test-faults-all: $(VENV)/installed-dev
 	KANAD_FAULT_SCALE=1 KANAD_FAULT_PATIENCE=1 $(BIN)/pytest -q tests/faults
