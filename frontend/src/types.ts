@@ -243,6 +243,7 @@ export interface Result {
     peak_rss_mb: number;
     threads: number;
     seed?: number;
+    conventions?: string[];
   };
 }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kanad_solvers import active_space, mole, optimizers, qasm, statevector, vqe
 from kanad_solvers.active_space import Window
-from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.gradients import numerical_gradient
 from kanad_solvers.optimizers import Found
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Result, VariationalSearch

@@ -12,7 +12,7 @@ import numpy as np
 from pyscf import fci, mcscf
 from pyscf.fci import direct_spin1
 
-from kanad_solvers import active_space, full_ci, mean_field, mole, properties
+from kanad_solvers import active_space, full_ci, gradients, mean_field, mole, properties
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import InvalidSpec, NotConverged
 from kanad_solvers.full_ci import Roots
@@ -139,7 +139,7 @@ def _result(spec: Spec, window: Window, solver: Any, roots: Roots, states: tuple
     gradient = None
     if isinstance(spec.task, Energy) and spec.task.gradient:
         watch.check()
-        gradient = _gradient(solver)
+        gradient = gradients.analytic(solver.nuc_grad_method(), watch)
     parts = mean_field.components(window.field) | {"correlation_hartree": energy - window.hf_energy}
     if len(states) > 1:
         parts["state_average_hartree"] = float(solver.e_tot)
@@ -153,13 +153,6 @@ def _result(spec: Spec, window: Window, solver: Any, roots: Roots, states: tuple
         properties=active_space.correlated_properties(window, (alpha, beta), "casscf", gradient),
         comparisons={"hf": window.hf_energy},
     )
-
-
-def _gradient(solver: Any) -> Array:
-    """Analytic gradient of the state that was optimised, shape (natm, 3), hartree/bohr."""
-    made = solver.nuc_grad_method()
-    made.verbose = 0
-    return np.asarray(made.kernel())
 
 
 def _occupations(window: Window, density: Array) -> Array:

@@ -9,9 +9,8 @@ from pyscf import cc, mp
 from pyscf.data.elements import chemcore
 from pyscf.lib import logger
 
-from kanad_solvers import cost, fields, frames, mean_field, mole, properties, pyscf_log
+from kanad_solvers import cost, fields, frames, gradients, mean_field, mole, properties, pyscf_log
 from kanad_solvers.errors import NotConverged
-from kanad_solvers.numerical_gradient import numerical_gradient
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Result
 from kanad_solvers.run import Watch
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
 
 MEMORY = "ccsd"
-T1_LIMIT = 0.02  # Lee and Taylor, Int. J. Quantum Chem. Symp. 23, 199 (1989), for closed shells
 T1_LIMIT_OPEN = 0.044  # Jayatilaka and Lee, J. Chem. Phys. 98, 9734 (1993)
-D1_LIMIT = 0.05  # Janssen and Nielsen, Chem. Phys. Lett. 290, 423 (1998)
+# Janssen and Nielsen, Chem. Phys. Lett. 290, 423 (1998). For closed shells T1 does not decide: that of anions such as
+# F- and OH- in diffuse functions is above 0.02, where their orbitals relax and one determinant is enough.
+D1_LIMIT = 0.05
 LARGE_AMPLITUDE = 0.15  # picked: half of a configuration's weight in a two-state problem lies near 0.4
 
 
@@ -66,8 +66,8 @@ def perturbation(field: Any, frozen: int, watch: Watch) -> Any:
     """A finished PySCF MP2 object (restricted or unrestricted as the field is)."""
     solver = mp.MP2(field, frozen=frozen or None)
     solver.verbose = 0
-    watch.check()
-    solver.kernel()
+    with watch.beating("integral transformation", cost.transformation_seconds(field.mol.nao)):
+        solver.kernel()
     watch.converge("mp2", 1, float(solver.e_tot), float(solver.e_corr))
     return solver
 
@@ -88,6 +88,7 @@ def coupled_cluster(field: Any, method: CoupledCluster, watch: Watch) -> Any:
     with watch.beating("integral transformation", cost.transformation_seconds(field.mol.nao)):
         integrals = solver.ao2mo()
     solver.kernel(*_kept_amplitudes(solver, frame, watch), eris=integrals)
+    solver.kanad_integrals = integrals  # PySCF would transform them again for Lambda, triples, roots and gradients
     watch.memory.keep(MEMORY, **_named(solver.t1, solver.t2), frame=frame)
     if not np.isfinite(solver.e_tot):
         raise NotConverged(f"ccsd gave the energy {solver.e_tot}", last_energy_hartree=float(field.e_tot))
@@ -135,11 +136,16 @@ def _kept_amplitudes(solver: Any, frame: Array, watch: Watch) -> tuple[Any, Any]
 def _triples(solver: Any, watch: Watch) -> float:
     """The perturbative triples correction (Raghavachari et al., Chem. Phys. Lett. 157, 479 (1989)), hartree."""
     virtuals = int(np.max(np.asarray(solver.nmo) - np.asarray(solver.nocc)))
-    pyscf_log.listen(solver, pyscf_log.triples(watch, virtuals), logger.DEBUG1)
-    try:
-        return float(solver.ccsd_t())
-    finally:
-        solver.verbose = 0
+    with pyscf_log.heard(solver, pyscf_log.triples(watch, virtuals), logger.DEBUG1):
+        return float(solver.ccsd_t(eris=solver.kanad_integrals))
+
+
+def _solve_lambda(solver: Any, watch: Watch) -> None:
+    """Solves the Lambda equations of CCSD, which its density needs, unless they are solved."""
+    if solver.l1 is None:
+        watch.check()
+        with pyscf_log.heard(solver, pyscf_log.lambda_equations(watch, solver.conv_tol_normt), logger.INFO):
+            solver.solve_lambda(eris=solver.kanad_integrals)
 
 
 # Result
@@ -156,8 +162,8 @@ def describe(spec: Spec, molecule: Parsed, field: Any, solver: Any, triples: flo
     if not asked:
         gradient = None
     elif triples is not None and isinstance(solver, cc.uccsd.UCCSD):
-        # PySCF 2.14's analytic one is off by 1e-3 hartree/bohr (OH radical, against differences of its energies).
-        gradient = numerical_gradient(solve, spec, molecule, watch)
+        # PySCF 2.14's analytic one, with the Lambda of CCSD(T), is off by 1e-3 hartree/bohr (OH radical).
+        gradient = gradients.numerical_gradient(solve, spec, molecule, watch)
     else:
         gradient = _gradient(solver, triples is not None, watch)
     watch.has_left_out = watch.energies_only
@@ -177,9 +183,7 @@ def _properties(field: Any, solver: Any, gradient: Any, watch: Watch) -> Any:
     """Properties of the unrelaxed density: of first order for MP2, with the Lambda equations for CCSD and CCSD(T)."""
     label = "mp2 (unrelaxed)"
     if isinstance(solver, cc.ccsd.CCSDBase):
-        if solver.l1 is None:
-            watch.check()
-            solver.solve_lambda()
+        _solve_lambda(solver, watch)
         if not solver.converged_lambda:
             watch.warn("the Lambda equations of CCSD did not converge: properties are less accurate than the energy")
         label = "ccsd (unrelaxed)"
@@ -188,17 +192,25 @@ def _properties(field: Any, solver: Any, gradient: Any, watch: Watch) -> Any:
     return properties.from_density(field.mol, total, spin, field.get_ovlp(), label, gradient)
 
 
-def _gradient(solver: Any, with_triples: bool, watch: Watch) -> Any:
+def _gradient(solver: Any, with_triples: bool, watch: Watch) -> Array:
     """Analytic nuclear gradient, shape (natm, 3), hartree/bohr."""
-    watch.check()
+    if not isinstance(solver, cc.ccsd.CCSDBase):
+        return gradients.analytic(solver.nuc_grad_method(), watch)
+    integrals = solver.kanad_integrals
     if not with_triples:
-        made = solver.nuc_grad_method()
-    else:
-        from pyscf.grad import ccsd_t
+        _solve_lambda(solver, watch)
+        return gradients.analytic(solver.nuc_grad_method(), watch, eris=integrals)
+    from pyscf.cc import ccsd_t_lambda
+    from pyscf.grad import ccsd_t
 
-        made = ccsd_t.Gradients(solver)
-    made.verbose = 0
-    return made.kernel()
+    # Left to itself, PySCF's gradient takes the Lambda of CCSD and is off by 1e-3 hartree/bohr.
+    with pyscf_log.heard(solver, pyscf_log.lambda_equations(watch, solver.conv_tol_normt), logger.INFO):
+        converged, l1, l2 = ccsd_t_lambda.kernel(
+            solver, integrals, solver.t1, solver.t2, max_cycle=solver.max_cycle, tol=solver.conv_tol_normt
+        )
+    if not converged:
+        watch.warn("the Lambda equations of CCSD(T) did not converge: the gradient is less accurate than the energy")
+    return gradients.analytic(ccsd_t.Gradients(solver), watch, l1=l1, l2=l2, eris=integrals)
 
 
 def _diagnostics(solver: Any, field: Any, watch: Watch) -> dict[str, float]:
@@ -208,10 +220,12 @@ def _diagnostics(solver: Any, field: Any, watch: Watch) -> dict[str, float]:
     t1 = float(solver.get_t1_diagnostic()) if hasattr(solver, "get_t1_diagnostic") else _t1_norm(solver)
     largest = float(max(np.abs(part).max(initial=0.0) for part in np_parts(solver.t2)))
     found = {"t1": t1, "largest_t2": largest}
-    limit = T1_LIMIT if fields.kind_of(field) == "rhf" else T1_LIMIT_OPEN
     if fields.kind_of(field) == "rhf":
         found["d1"] = float(solver.get_d1_diagnostic())
-    if t1 > limit or found.get("d1", 0.0) > D1_LIMIT or largest > LARGE_AMPLITUDE:
+        singles_are_large = found["d1"] > D1_LIMIT
+    else:
+        singles_are_large = t1 > T1_LIMIT_OPEN
+    if singles_are_large or largest > LARGE_AMPLITUDE:
         watch.warn(
             "one determinant may not be enough here (see diagnostics): coupled cluster is not variational and can lie "
             "below the exact energy; compare with casscf"

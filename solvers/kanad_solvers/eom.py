@@ -119,7 +119,7 @@ def _solve(equations: Any, spin_of: SpinOf, task: ExcitedStates, watch: Watch) -
     pyscf_log.listen(equations, pyscf_log.davidson(watch, "eom-ccsd", floor))
     equations.max_cycle = MAX_CYCLES
     asked = min(size, task.n_states + max(LEAST_EXTRA_ROOTS, task.n_states))
-    intermediates = equations.make_imds()
+    intermediates = equations.make_imds(equations._cc.kanad_integrals)
     converged, energies, vectors = eom_rccsd.kernel(equations, asked, imds=intermediates)
     vectors = [vectors] if asked == 1 else vectors
     found = zip(np.atleast_1d(energies), np.atleast_1d(converged), vectors, strict=True)

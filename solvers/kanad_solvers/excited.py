@@ -152,7 +152,7 @@ def _restricted(field: Any, task: ExcitedStates, singlet: bool, watch: Watch) ->
     solver = field.TDA() if task.tda else field.TDDFT() if hasattr(field, "xc") else field.TDHF()
     solver.singlet = singlet
     occupied = field.mo_occ > 0
-    if not singlet and not task.tda and not self_consistent.is_stable_towards_uhf(field):
+    if not singlet and not task.tda and not self_consistent.is_stable_towards_uhf(field, watch):
         watch.warn(
             "rhf is unstable towards uhf here, so the lowest triplet has no real energy and is missing; "
             "use tda or reference uhf"

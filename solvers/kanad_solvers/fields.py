@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pyscf import gto, scf
@@ -70,6 +72,30 @@ def build(mol: Any, kind: Kind, spec: Spec, watch: Watch) -> Any:
     overlap = mol.intor_symmetric("int1e_ovlp")
     field.get_ovlp = lambda other=None: overlap if other is None or other is mol else hf.get_ovlp(other)
     return _fit_density(field, spec.basis, watch) if options.density_fit else field
+
+
+@contextmanager
+def interruptible(field: Any, watch: Watch) -> Iterator[None]:
+    """Makes each Coulomb or exchange matrix that the field builds in this block a chance to end the run.
+
+    Stability analyses, coupled-perturbed equations and Z-vectors call nothing else of ours while they iterate.
+    """
+
+    def checked(build: Callable[..., Any]) -> Callable[..., Any]:
+        def built(*args: Any, **options: Any) -> Any:
+            watch.check()
+            return build(*args, **options)
+
+        return built
+
+    names = ("get_jk", "get_j", "get_k")
+    for name in names:
+        setattr(field, name, checked(getattr(field, name)))
+    try:
+        yield
+    finally:
+        for name in names:
+            delattr(field, name)
 
 
 def in_solvent(field: Any, solvent: Solvent) -> Any:

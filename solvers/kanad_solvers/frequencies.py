@@ -8,7 +8,7 @@ import numpy as np
 from msgspec.structs import replace
 from pyscf.data import elements, nist
 
-from kanad_solvers import mean_field, mole, optimize, properties, pyscf_log, self_consistent, thermochemistry
+from kanad_solvers import fields, mean_field, mole, optimize, properties, pyscf_log, self_consistent, thermochemistry
 from kanad_solvers.elements import ATOMIC_NUMBER
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Frequencies, Result
@@ -101,13 +101,6 @@ def hessian(field: Any, watch: Watch) -> tuple[Array, Array]:
     if atoms == 1:  # nothing changes when an atom moves
         return np.zeros((1, 1, 3, 3)), np.zeros((1, 3, field.mol.nao, field.mol.nao))
     maker = field.Hessian()
-    done = 0
-
-    def beat(line: str) -> None:
-        nonlocal done
-        done += "for atom" in line
-        watch.beat("Hessian integrals", min(done, 2 * atoms), 2 * atoms)
-
     solve_orbitals = maker.solve_mo1
     response = np.zeros((atoms, 3, field.mol.nao, field.mol.nao))
 
@@ -122,8 +115,9 @@ def hessian(field: Any, watch: Watch) -> tuple[Array, Array]:
         return found
 
     maker.solve_mo1 = note_orbitals
-    pyscf_log.listen(maker, beat, pyscf_log.DETAILED)
-    return np.asarray(maker.kernel()), response
+    pyscf_log.listen(maker, pyscf_log.atoms(watch, "Hessian integrals", 2 * atoms), pyscf_log.DETAILED)
+    with fields.interruptible(field, watch):
+        return np.asarray(maker.kernel()), response
 
 
 # Vibrations

@@ -20,7 +20,7 @@ from pyscf.scf import hf
 from kanad_solvers import active_space, mean_field, mole, properties
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import InvalidSpec, TooLarge
-from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.gradients import numerical_gradient
 from kanad_solvers.properties import DEGENERATE_HARTREE, Array
 from kanad_solvers.result import ElectronicState, Result
 from kanad_solvers.run import Watch

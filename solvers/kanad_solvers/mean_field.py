@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kanad_solvers import fields, model, mole, properties
+from kanad_solvers import fields, gradients, model, mole, properties
 from kanad_solvers.fields import kind_of
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Reference, Result
@@ -38,8 +38,7 @@ def mean_field_result(field: Any, spec: Spec, watch: Watch) -> Result:
     """The result of a finished mean field; a gradient if the task asks for it."""
     gradient = None
     if isinstance(spec.task, Energy) and spec.task.gradient:
-        watch.check()
-        gradient = field.nuc_grad_method().kernel()
+        gradient = gradients.analytic(field.nuc_grad_method(), watch)
     total, spin = densities(field)
     label = "dft" if isinstance(fields.options_of(spec), DensityFunctional) else "hf"
     return Result(

@@ -6,8 +6,10 @@ report, and each line that comes is a chance to end the run.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pyscf.lib import logger
@@ -22,6 +24,7 @@ _DAVIDSON = re.compile(
     rf"^\s*(?:davidson|lr_eig|real_lr_eig|converged) (\d+) (\d+)\s+\|r\|=\s*{_NUMBER}\s+e=\s*\[?\s*{_NUMBER}"
 )
 _CLUSTER = re.compile(rf"^\s*cycle = (\d+)\s+E_corr\(\w+\) = {_NUMBER}\s+dE = {_NUMBER}\s+norm\(t1,t2\) = {_NUMBER}")
+_LAMBDA = re.compile(rf"^\s*cycle = \d+\s+norm\(lambda1,lambda2\) = {_NUMBER}")
 _TRIPLES = re.compile(r"contract (\d+):(\d+),(\d+):(\d+)")
 
 
@@ -48,6 +51,31 @@ def listen(solver: Any, take: Callable[[str], None], level: int = logger.DEBUG) 
     solver.check_sanity = lambda: solver  # it would print, past the stream, what we set on purpose
     solver.stdout = LogReader(take)
     solver.verbose = level
+
+
+@contextmanager
+def heard(solver: Any, take: Callable[[str], None], level: int = logger.DEBUG) -> Iterator[None]:
+    """`listen` for the length of a block."""
+    before = solver.stdout, solver.verbose
+    listen(solver, take, level)
+    try:
+        yield
+    finally:
+        solver.stdout, solver.verbose = before
+
+
+def atoms(watch: Watch, what: str, total: int) -> Callable[[str], None]:
+    """Says how far a step is that PySCF does atom by atom."""
+    done = 0
+
+    def take(line: str) -> None:
+        nonlocal done
+        watch.check()
+        if "for atom" in line or "of atom" in line:
+            done += 1
+            watch.beat(what, min(done, total), total)
+
+    return take
 
 
 def davidson(watch: Watch, series: str, floor_hartree: float) -> Callable[[str], None]:
@@ -78,6 +106,23 @@ def coupled_cluster(watch: Watch, series: str, floor_hartree: float) -> Callable
         if found is not None:
             energy = floor_hartree + float(found[2])
             watch.converge(series, int(found[1]), energy, float(found[3]), float(found[4]))
+
+    return take
+
+
+def lambda_equations(watch: Watch, tolerance: float) -> Callable[[str], None]:
+    """Says how far the Lambda equations are, by the decades that their residual has fallen towards `tolerance`."""
+    first = 0.0
+
+    def take(line: str) -> None:
+        nonlocal first
+        watch.check()
+        found = _LAMBDA.match(line)
+        if found is not None and float(found[1]) > 0:
+            residual = float(found[1])
+            first = first or max(residual, 10 * tolerance)
+            done = 100 * math.log(first / residual) / math.log(first / tolerance)
+            watch.beat("Lambda equations", max(0, min(100, round(done))), 100)
 
     return take
 

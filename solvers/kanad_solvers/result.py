@@ -160,7 +160,7 @@ class Sampling(Part, frozen=True, kw_only=True):
 
 
 class Provenance(Part, frozen=True, kw_only=True):
-    """Where the numbers came from and what they cost."""
+    """Where the numbers came from, what they cost, and which `conventions` they follow where programs differ."""
 
     versions: dict[str, str]
     wall_s: float
@@ -168,6 +168,7 @@ class Provenance(Part, frozen=True, kw_only=True):
     peak_rss_mb: float
     threads: int
     seed: int | None = None
+    conventions: tuple[str, ...] = ()
 
 
 class Result(Part, frozen=True, kw_only=True):

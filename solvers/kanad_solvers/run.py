@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
-from kanad_solvers import registry
+from kanad_solvers import conventions, registry
 from kanad_solvers.errors import Cancelled, InvalidSpec, NotConverged
 from kanad_solvers.memory import Memory
 from kanad_solvers.progress import Convergence, Geometry, IsCancelled, Log, Point, Progress, Report, Stage, State
@@ -284,7 +284,9 @@ def run(
         result,
         geometry=result.geometry or (molecule.geometry if molecule.geometry.symbols else None),
         warnings=_without_repeats(*molecule.warnings, *_conventions(spec), *watch.warnings, *result.warnings),
-        provenance=clock.provenance(seed=getattr(spec.method, "seed", None)),
+        provenance=clock.provenance(
+            seed=getattr(spec.method, "seed", None), followed=conventions.applied(spec, molecule.geometry.symbols)
+        ),
     )
     _refuse_nonfinite(result)
     if keep is not None and watch.field is not None and result.scan is None:
@@ -333,7 +335,7 @@ class _Clock:
         self._wall = time.perf_counter()
         self._cpu = time.process_time()
 
-    def provenance(self, seed: int | None) -> Provenance:
+    def provenance(self, seed: int | None, followed: tuple[str, ...]) -> Provenance:
         from pyscf import lib
 
         return Provenance(
@@ -343,6 +345,7 @@ class _Clock:
             peak_rss_mb=_peak_rss_mb(),
             threads=int(lib.num_threads()),
             seed=seed,
+            conventions=followed,
         )
 
 

@@ -15,7 +15,7 @@ from pyscf.fci import selected_ci as pyscf_selected
 from kanad_solvers import active_space, full_ci, mean_field, mole, properties, sampling
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import TooLarge
-from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.gradients import numerical_gradient
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Result
 from kanad_solvers.run import InnerWatch, Watch

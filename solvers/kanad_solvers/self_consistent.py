@@ -6,6 +6,7 @@ files. Here parsed bases come from a cache, the atoms of the initial guess too, 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from kanad_solvers import cost, fields, mole
 from kanad_solvers.errors import NotConverged
 from kanad_solvers.fields import Kind
 from kanad_solvers.frames import power
-from kanad_solvers.spec import MeanField, Spec
+from kanad_solvers.spec import Correlated, HartreeFock, MeanField, Spec
 
 if TYPE_CHECKING:
     from kanad_solvers.run import Watch
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 SAME_DENSITY = 1e-4  # picked; of density matrices of both spins in atomic orbitals
 FOLLOWED_INSTABILITIES = 4
 DEGENERATE_HARTREE = 1e-5
+SMALL_GAP_HARTREE = 0.5  # picked: of 24 molecules tried, none with a larger one is provably unstable by its frontier
+FRONTIER_ORBITALS = 3
+UNSTABLE_TOWARDS_UHF = "the RHF solution is unstable towards UHF, as diradicals are; try reference uhf"
 MEMORY = "scf"
 
 
@@ -56,6 +60,8 @@ def converge(mol: Any, spec: Spec, watch: Watch, kind: Kind | None = None) -> An
         field = _rescue(field, meter, watch)
     if options.check_stability or (options.check_stability is None and kind == "uhf"):
         field = _settle(field, meter, watch)
+    elif options.check_stability is None:
+        _warn_of_lower(field, spec, watch)
     if not np.isfinite(field.e_tot):
         raise NotConverged(f"{kind} gave the energy {field.e_tot}", last_energy_hartree=meter.energy)
     if not field.converged:
@@ -144,7 +150,12 @@ class _Meter:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._iteration = 0
+        self._begun = time.monotonic()
         self.energy: float | None = None
+
+    def spent_s(self) -> float:
+        """Seconds since the iterations began: a stability analysis takes about as long."""
+        return time.monotonic() - self._begun
 
     def __call__(self, cycle: dict[str, Any]) -> None:
         self._iteration += 1
@@ -212,6 +223,38 @@ def _second_order(field: Any, mo_coeff: Any, meter: _Meter | None) -> Any:
 # Stability
 
 
+def _warn_of_lower(field: Any, spec: Spec, watch: Watch) -> None:
+    """Says of an RHF solution that was not analysed that a lower one exists, where its frontier proves it."""
+    if not isinstance(spec.method, HartreeFock | Correlated) or not field.converged:
+        return
+    to_rhf, to_uhf = _frontier_curvatures(field)
+    if to_rhf < 0:
+        watch.warn("the RHF solution is a saddle point, a lower one exists: method hf with check_stability goes there")
+    if to_uhf < 0:
+        watch.warn(UNSTABLE_TOWARDS_UHF)
+
+
+def _frontier_curvatures(field: Any) -> tuple[float, float]:
+    """Upper bounds on the lowest eigenvalues of an RHF solution's stability matrices, hartree, where its gap is small.
+
+    The diagonal e_a - e_i + 3 (ia|ia) - (ii|aa) towards other restricted solutions, and e_a - e_i - (ia|ia) - (ii|aa)
+    towards unrestricted ones (Seeger and Pople 1977), at their least over excitations from the three highest filled
+    orbitals: a negative one proves a lower solution, for the cost of one potential.
+    """
+    occupied = field.mo_occ > 0
+    if fields.kind_of(field) != "rhf" or hasattr(field, "xc") or occupied.all() or not occupied.any():
+        return np.inf, np.inf
+    filled, empty = np.flatnonzero(occupied), np.flatnonzero(~occupied)
+    if field.mo_energy[empty].min() - field.mo_energy[filled].max() > SMALL_GAP_HARTREE:
+        return np.inf, np.inf
+    chosen = filled[np.argsort(field.mo_energy[filled])[-FRONTIER_ORBITALS:]]
+    orbitals, virtuals = field.mo_coeff[:, chosen], field.mo_coeff[:, empty]
+    coulomb, exchange = field.get_jk(field.mol, np.einsum("pi,qi->ipq", orbitals, orbitals))
+    direct, crossed = (np.einsum("pa,ipq,qa->ia", virtuals, part, virtuals) for part in (coulomb, exchange))
+    gaps = field.mo_energy[empty] - field.mo_energy[chosen][:, None]
+    return float((gaps + 3 * crossed - direct).min()), float((gaps - crossed - direct).min())
+
+
 def _settle(field: Any, meter: _Meter, watch: Watch) -> Any:
     """Follows internal instabilities to a minimum (Seeger and Pople, J. Chem. Phys. 66, 3045 (1977)).
 
@@ -220,8 +263,7 @@ def _settle(field: Any, meter: _Meter, watch: Watch) -> Any:
     for _ in range(FOLLOWED_INSTABILITIES):
         if not field.converged:
             return field
-        watch.check()
-        orbitals, stable = _downhill(field)
+        orbitals, stable = _downhill(field, watch, meter.spent_s())
         if stable:
             field.kanad_stable = True
             _warn_external(field, watch)
@@ -234,15 +276,20 @@ def _settle(field: Any, meter: _Meter, watch: Watch) -> Any:
             f"SCF solution at {before:.8f} hartree was a saddle point; "
             f"followed the instability to {field.e_tot:.8f} hartree"
         )
-    _, stable = _downhill(field)
+    _, stable = _downhill(field, watch, meter.spent_s())
     field.kanad_stable = stable
     if not stable:
         watch.warn("the SCF solution is still a saddle point after following its instability four times")
     return field
 
 
-def _downhill(field: Any) -> tuple[Any, bool]:
+def _downhill(field: Any, watch: Watch, expected_s: float) -> tuple[Any, bool]:
     """Orbitals turned along the lowest internal instability, and whether there was none."""
+    with watch.beating("stability analysis", expected_s), fields.interruptible(field, watch):
+        return _lowest_turn(field, watch)
+
+
+def _lowest_turn(field: Any, watch: Watch) -> tuple[Any, bool]:
     occupations = np.atleast_2d(field.mo_occ)
     if all((occupation > 0).all() or not (occupation > 0).any() for occupation in occupations):
         return field.mo_coeff, True  # nothing to rotate: every orbital is full, or every one empty
@@ -250,7 +297,8 @@ def _downhill(field: Any) -> tuple[Any, bool]:
         # Seen from a point where both spins are alike, PySCF's internal search stays among points where they are: it
         # starts from a symmetric vector. The same turn is an external one of the restricted solution.
         restricted = field.to_rks() if hasattr(field, "xc") else field.to_rhf()
-        _, orbitals, _, stable = restricted.stability(internal=False, external=True, return_status=True)
+        with fields.interruptible(restricted, watch):
+            _, orbitals, _, stable = restricted.stability(internal=False, external=True, return_status=True)
         if not stable:
             return orbitals, False
     orbitals, _, stable, _ = field.stability(internal=True, external=False, return_status=True)
@@ -267,13 +315,14 @@ def _spins_coincide(field: Any) -> bool:
 
 def _warn_external(field: Any, watch: Watch) -> None:
     """A stable RHF solution may still lie above a UHF one: say so, for it is not what was asked for."""
-    if fields.kind_of(field) == "rhf" and not is_stable_towards_uhf(field):
-        watch.warn("the RHF solution is unstable towards UHF, as diradicals are; try reference uhf")
+    if fields.kind_of(field) == "rhf" and not is_stable_towards_uhf(field, watch):
+        watch.warn(UNSTABLE_TOWARDS_UHF)
 
 
-def is_stable_towards_uhf(field: Any) -> bool:
+def is_stable_towards_uhf(field: Any, watch: Watch) -> bool:
     """Whether no unrestricted solution lies below an RHF one in its neighbourhood."""
     if (field.mo_occ > 0).all():
         return True
-    *_, stable = field.stability(internal=False, external=True, return_status=True)
+    with fields.interruptible(field, watch):
+        *_, stable = field.stability(internal=False, external=True, return_status=True)
     return bool(stable)

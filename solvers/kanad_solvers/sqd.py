@@ -27,7 +27,7 @@ from kanad_solvers import (
 )
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import InvalidSpec, TooLarge
-from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.gradients import numerical_gradient
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Circuit, ElectronicState, Result, Sampling, SamplingIteration
 from kanad_solvers.run import Watch

@@ -29,7 +29,7 @@ from kanad_solvers import (
 )
 from kanad_solvers.active_space import Window
 from kanad_solvers.errors import TooLarge
-from kanad_solvers.numerical_gradient import numerical_gradient
+from kanad_solvers.gradients import numerical_gradient
 from kanad_solvers.optimizers import Found
 from kanad_solvers.properties import Array
 from kanad_solvers.result import Circuit, ElectronicState, Result, VariationalSearch

@@ -71,7 +71,7 @@ def test_davidson_finds_the_roots_of_the_whole_matrix(monkeypatch: pytest.Monkey
     assert len(reports.states()) == 5
 
 
-@pytest.mark.parametrize("spin", ["singlet", "any"])
+@pytest.mark.parametrize("spin", [pytest.param("singlet", marks=pytest.mark.slow), "any"])
 def test_two_electrons_take_any_number_of_orbitals(spin: str) -> None:
     # H2 in aug-cc-pVQZ, 92 functions: the same matrix through direct_spin1.contract_2e of PySCF 2.14.
     result, reports = solve(H2, {"name": "fci", "spin": spin}, basis="aug-cc-pvqz")

@@ -147,9 +147,7 @@ def test_an_atom_has_translations_only() -> None:
 
 def test_entropy_of_nitrogen_is_the_measured_one() -> None:
     # NIST-JANAF: 191.609 J/mol/K at 298.15 K and 1 bar
-    found, _ = vibrations(
-        {"library": "N2"}, {"name": "dft", "xc": "b3lyp", "grid_level": 2}, "6-31g*", pressure_pa=100_000
-    )
+    found, _ = vibrations({"library": "N2"}, basis="6-31g*", pressure_pa=100_000)
     assert found.entropy_hartree_per_k * 2625499.64 == pytest.approx(191.609, abs=0.5)
 
 
@@ -262,9 +260,9 @@ def test_reports_of_points_come_in_order() -> None:
 
 @pytest.mark.parametrize("model", ["cpcm", "smd"])
 def test_a_solvent_shifts_vibrations(model: str) -> None:
-    solvent = {"name": "water", "model": model}
-    wet, _ = solve(WATER, HF, basis="6-31g", task={"name": "frequencies"}, solvent=solvent)
-    dry, _ = vibrations(WATER, basis="6-31g")
+    task = {"name": "frequencies", "optimize_first": False}
+    wet, _ = solve(LIH, HF, task=task, solvent={"name": "water", "model": model})
+    dry, _ = solve(LIH, HF, task=task)
     assert wet.frequencies is not None
-    assert min(wet.frequencies.wavenumbers_cm) > 0
-    assert max(abs(np.array(wet.frequencies.wavenumbers_cm) - np.array(dry.wavenumbers_cm))) > 1
+    assert dry.frequencies is not None
+    assert 100 < wet.frequencies.wavenumbers_cm[0] < dry.frequencies.wavenumbers_cm[0] - 1

@@ -138,6 +138,23 @@ def test_an_unrestricted_singlet_breaks_symmetry_where_that_is_lower() -> None:
     assert any("unstable towards UHF" in warning for warning in restricted.warnings)
 
 
+def test_a_restricted_saddle_is_told_without_being_asked() -> None:
+    """Dicarbon: a restricted solution 16 millihartree lower exists, and an unrestricted one."""
+    dicarbon = atoms(("C", 0, 0, 0), ("C", 0, 0, 1.24))
+    plainly, _ = solve(dicarbon, HF, basis="6-31g")
+    asked, _ = solve(dicarbon, HF | {"check_stability": True}, basis="6-31g")
+    assert asked.energy_hartree < plainly.energy_hartree - 0.01
+    assert any("a lower one exists" in warning for warning in plainly.warnings)
+    assert any("unstable towards UHF" in warning for warning in plainly.warnings)
+    assert not any("a lower one exists" in warning for warning in asked.warnings)
+
+
+@pytest.mark.parametrize("molecule", [WATER, {"library": "N2"}, {"library": "CO"}, {"library": "formaldehyde"}])
+def test_a_stable_molecule_is_not_warned_of(molecule: dict[str, Any]) -> None:
+    result, _ = solve(molecule, HF, basis="6-31g")
+    assert not result.warnings
+
+
 def test_rhf_of_unpaired_electrons_is_refused() -> None:
     with pytest.raises(InvalidSpec, match="rhf needs multiplicity 1, got 3"):
         solve(OXYGEN, {"name": "hf", "reference": "rhf"})
@@ -172,12 +189,14 @@ def test_constants_agree_with_codata() -> None:
     assert pytest.approx(moment / debye, rel=1e-8) == properties.DEBYE_PER_AU
 
 
-@pytest.mark.parametrize("method", [HF | {"reference": "uhf"}, {"name": "dft", "xc": "pbe0", "reference": "uhf"}])
+@pytest.mark.parametrize(
+    "method", [HF | {"reference": "uhf"}, {"name": "dft", "xc": "pbe0", "grid_level": 0, "reference": "uhf"}]
+)
 def test_an_unrestricted_singlet_leaves_the_restricted_saddle(method: dict[str, Any]) -> None:
     """Singlet O2: PySCF's own internal search calls the saddle stable."""
     singlet = atoms(("O", 0, 0, 0), ("O", 0, 0, 1.2))
     restricted, _ = solve(singlet, method | {"reference": "rhf"}, basis="6-31g")
-    broken, _ = solve(singlet, method, basis="6-31g")
+    broken, _ = solve(singlet, method | {"reference": "uhf"}, basis="6-31g")
     assert broken.energy_hartree < restricted.energy_hartree - 5e-3
     assert broken.reference is not None
     assert broken.reference.stable

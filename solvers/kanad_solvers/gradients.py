@@ -1,12 +1,13 @@
-"""Nuclear gradients by central differences, for methods without an analytic one."""
+"""Nuclear gradients: PySCF's analytic ones, made to listen, and central differences for methods without."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from kanad_solvers import fields, pyscf_log
 from kanad_solvers.internal import ANGSTROM_PER_BOHR
 from kanad_solvers.properties import Array
 from kanad_solvers.run import Solver, Watch
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 
 # Picked: the error of the formula is of order 1e-6 hartree/bohr, that of energies good to 1e-9 below 1e-6.
 STEP_ANGSTROM = 0.002
+
+
+def analytic(solver: Any, watch: Watch, **integrals: Any) -> Array:
+    """dE/dR from a PySCF gradient object, shape (natm, 3), hartree/bohr.
+
+    Args:
+        solver: not yet run; it can be ended wherever PySCF logs a line or builds a potential.
+        integrals: `eris` of coupled cluster, where they are still there.
+    """
+    watch.check()
+    field = getattr(solver.base, "_scf", solver.base)
+    lines = pyscf_log.atoms(watch, "gradient", solver.mol.natm)
+    with pyscf_log.heard(solver, lines, pyscf_log.DETAILED), fields.interruptible(field, watch):
+        return np.asarray(solver.kernel(**integrals))
 
 
 def numerical_gradient(solve: Solver, spec: Spec, molecule: Parsed, watch: Watch) -> Array | None:
