@@ -36,8 +36,6 @@ interface Ends<T> {
   take: (items: T[]) => boolean | void;
   /** To be said whenever the line is open. */
   greeting?: object;
-  /** Whether the other end knows no subprotocols. */
-  plain?: boolean;
   /** Whether the other end answers pings: a dead line is found by its silence. */
   answersPings?: boolean;
   /** The server has closed it for good. */
@@ -45,7 +43,7 @@ interface Ends<T> {
 }
 
 /** Keep a line open to `path()`, asked anew each time, over lost lines and restarts; returns what ends it. */
-function hold<T>(path: () => string, { take, greeting, plain, answersPings, over }: Ends<T>): () => void {
+function hold<T>(path: () => string, { take, greeting, answersPings, over }: Ends<T>): () => void {
   const pause = waits();
   let socket: WebSocket | null = null;
   let timer = 0;
@@ -62,7 +60,7 @@ function hold<T>(path: () => string, { take, greeting, plain, answersPings, over
     }
     if (stopped) return;
     const where = path();
-    const mine = new WebSocket(socketAddress(pass === null ? where : `${where}${where.includes("?") ? "&" : "?"}ticket=${encodeURIComponent(pass)}`), plain ? [] : ["kanad.v1.json"]);
+    const mine = new WebSocket(socketAddress(pass === null ? where : `${where}${where.includes("?") ? "&" : "?"}ticket=${encodeURIComponent(pass)}`), "kanad.v1.json");
     let heard = Date.now();
     socket = mine;
     mine.onopen = () => {
@@ -146,5 +144,5 @@ export function watch(change: (summaries: Summary[]) => void, begun: () => void)
 
 /** Follow a campaign: all of it, then what changes, until all its experiments have ended. */
 export function followCampaign(id: string, take: (news: CampaignNews[]) => void, ended: (code: number) => void): () => void {
-  return hold<CampaignNews>(() => `campaigns/${encodeURIComponent(id)}/stream`, { plain: true, take, over: ended });
+  return hold<CampaignNews>(() => `campaigns/${encodeURIComponent(id)}/stream`, { take, over: ended });
 }

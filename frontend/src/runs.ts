@@ -257,7 +257,7 @@ async function fetchCourse(): Promise<void> {
   await fetchCourse();
 }
 
-/** The course of the method's own series, and the energy of the mean field under it. */
+/** The course of the method's own series, and the energy of the mean field under it; of a scan, its curve. */
 export function courseOf(events: Event[]): Course {
   const series = new Map<string, number[]>();
   let hf: number | null = null;
@@ -269,6 +269,8 @@ export function courseOf(events: Event[]): Course {
     }
     if (event.type === "stage" && event.message === "HF reference computed") hf = event.energy_hartree;
   }
+  const points = events.flatMap((event) => (event.type === "point" ? [event.energy_hartree] : []));
+  if (points.length > 1) return { energies: points, hf: null };
   const own = [...series.keys()].filter((name) => name !== "scf").pop();
   return { energies: series.get(own ?? "scf") ?? [], hf: own === undefined ? null : hf };
 }

@@ -93,7 +93,7 @@ const KINDS: Record<string, string> = {
   hf: "HF", dft: "DFT", mp2: "MP2", ccsd: "CCSD", "ccsd(t)": "CCSD(T)", casci: "CASCI", casscf: "CASSCF", fci: "FCI",
   selected_ci: "Selected CI", sqd: "SQD", krylov_sqd: "Krylov SQD", vqe: "VQE", adapt_vqe: "ADAPT-VQE", probe: "Probe",
   energy: "Energy", excited_states: "Excited states", optimize: "Optimise", frequencies: "Frequencies", scan: "Scan",
-  scf: "SCF", davidson: "Davidson", optimization: "Optimisation",
+  tddft: "TDDFT", tda: "TDA", tdhf: "TDHF", cis: "CIS", eom_ccsd: "EOM-CCSD", "eom-ccsd": "EOM-CCSD", qse: "QSE", scf: "SCF", davidson: "Davidson", optimization: "Optimisation",
 };
 
 /** A method, task or series by the name that people use. */

@@ -18,6 +18,8 @@ declare module "3dmol/build/3Dmol.es6-min.js" {
     removeAllLabels(): void;
     addLabel(text: string, options: object, selection?: object): unknown;
     setBackgroundColor(colour: string, alpha: number): void;
+    getView(): number[];
+    setView(view: number[]): void;
     zoomTo(selection?: object): void;
     zoom(factor: number): void;
     rotate(angle: number, axis: string): void;

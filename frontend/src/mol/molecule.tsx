@@ -33,6 +33,8 @@ export function MoleculeView({ geometry, label, orbital = null, moved = null }: 
     return () => void (current = false);
   }, []);
 
+  useEffect(() => view?.colours(), [view, dark]);
+
   useEffect(() => {
     if (view && geometry) view.show(geometry);
   }, [view, geometry]);

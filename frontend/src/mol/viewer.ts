@@ -5,6 +5,7 @@ import { xyzText } from "../spec";
 import { colour } from "../theme";
 import type { Geometry, Vector } from "../types";
 import type { Grid } from "./grid";
+import { broadside } from "./pose";
 
 /** Quiet element colours that hold on light and dark paper. */
 const ELEMENTS: Record<string, string> = {
@@ -25,6 +26,7 @@ function closer({ coordinates_angstrom: at }: Geometry): number {
 export class Viewer {
   private readonly model: { now: Model | null; key: string } = { now: null, key: "" };
   private shapes = "";
+  private readonly observer = new ResizeObserver(() => this.engine.resize());
 
   private constructor(
     private readonly engine: Engine,
@@ -38,7 +40,6 @@ export class Viewer {
     // The engine measures its element when it is made.
     document.body.append(element);
     const engine = createViewer(element, { antialias: true, backgroundAlpha: 0, disableFog: true });
-    engine.setBackgroundColor("#ffffff", 0);
     return new Viewer(engine, element);
   }
 
@@ -46,6 +47,15 @@ export class Viewer {
   moveTo(host: HTMLElement): void {
     if (this.element.parentElement !== host) host.append(this.element);
     this.engine.resize();
+    this.observer.disconnect();
+    this.observer.observe(host);
+  }
+
+  /** Take the colours of the theme. */
+  colours(): void {
+    // An opaque ground: lobes that are half transparent would pale on a transparent one.
+    this.engine.setBackgroundColor(colour("surface"), 1);
+    this.engine.render();
   }
 
   /** Show a structure; the point of view stays while the atoms are the same ones. */
@@ -61,10 +71,12 @@ export class Viewer {
     this.model.key = key;
     this.model.now.setStyle({}, STYLE);
     this.engine.zoomTo();
-    this.engine.zoom(0.85 * closer(geometry));
-    // Along z, as diatomic molecules come, they would be seen end on.
-    this.engine.rotate(geometry.symbols.length === 2 ? 65 : 18, "y");
-    this.engine.rotate(12, "x");
+    const view = this.engine.getView();
+    this.engine.setView([...view.slice(0, 4), ...broadside(geometry.coordinates_angstrom)]);
+    this.engine.zoom(0.9 * closer(geometry));
+    // Not quite flat, so that depth shows.
+    this.engine.rotate(20, "y");
+    this.engine.rotate(14, "x");
     this.engine.render();
   }
 

@@ -1,6 +1,6 @@
 // Runs side by side: their curves overlaid, what they were asked and what they found; differences are to the first one.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { get } from "../api";
 import { RunLog, type Curve } from "../curve";
 import { watch } from "../live";
@@ -10,7 +10,8 @@ import { TERMINAL, type Event, type Experiment, type Result } from "../types";
 import { duration, energy, known, memory, milli, scientific, secondsBetween } from "../units";
 import { Status } from "../ui/icons";
 import { Heading, save, Segments, useTitle, Waiting } from "../ui/parts";
-import { csv, Plot, type Trace } from "../ui/plot";
+import { csv } from "../ui/frame";
+import { Plot, type Trace } from "../ui/plot";
 import { referencesOf } from "./convergence";
 
 const MOST = 20;
@@ -227,8 +228,7 @@ function Differences({ runs, version }: { runs: Compared[]; version: number }) {
   const findings = findingsOf(runs);
   const shown = onlyChanged ? settings.filter((line) => line.changed.some(Boolean)) : settings;
   const titles = names(runs);
-  const table = useRef({ columns: ["", ...titles], rows: () => [...findings, ...settings].map((line) => [line.name, ...line.cells]) });
-  table.current = { columns: ["", ...titles], rows: () => [...findings, ...settings].map((line) => [line.name, ...line.cells]) };
+  const table = { columns: ["", ...titles], rows: () => [...findings, ...settings].map((line) => [line.name, ...line.cells]) };
   return (
     <section aria-label="Differences">
       <div class="head" style={{ marginTop: "1.5rem" }}>
@@ -238,7 +238,7 @@ function Differences({ runs, version }: { runs: Compared[]; version: number }) {
             <input type="checkbox" checked={!onlyChanged} onChange={(event) => setQuery({ all: event.currentTarget.checked ? "1" : null })} />
             <span>All settings</span>
           </label>
-          <button type="button" class="button small" onClick={() => save("compare.csv", new Blob([csv(table.current)], { type: "text/csv" }))}>
+          <button type="button" class="button small" onClick={() => save("compare.csv", new Blob([csv(table)], { type: "text/csv" }))}>
             CSV
           </button>
         </div>

@@ -14,7 +14,9 @@ export interface References {
   exact: number | null;
 }
 
+/** What an energy is compared with; a scan has no single one. */
 export function referencesOf(log: RunLog, result: Result | null): References {
+  if (log.points.length) return { hf: null, exact: null };
   return { hf: result?.comparisons?.["hf"] ?? result?.components?.["hf_hartree"] ?? log.hf, exact: result?.comparisons?.["fci"] ?? null };
 }
 

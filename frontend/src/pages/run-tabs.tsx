@@ -42,7 +42,7 @@ export function tabsOf(log: RunLog, result: Result | null): [string, string][] {
 export function TabBody(props: TabProps) {
   const { tab, experiment, run, geometry, move, file } = props;
   const { result, log } = run;
-  if (tab === "log") return <Log lines={log.lines} />;
+  if (tab === "log") return <Log lines={log.lines} version={run.version} />;
   if (tab === "input") return <pre class="code">{JSON.stringify(trimmed(experiment.spec), null, 2)}</pre>;
   if (tab === "geometry") return <GeometryTab log={log} result={result} geometry={geometry} version={run.version} move={move} file={file} />;
   if (tab === "scan") return <ScanTab log={log} experiment={experiment} result={result} geometry={geometry} version={run.version} move={move} file={file} />;
@@ -56,7 +56,8 @@ export function TabBody(props: TabProps) {
 
 const SHOWN_LINES = 500;
 
-function Log({ lines }: { lines: Line[] }) {
+/** `version` grows with the lines, which stay the same array. */
+function Log({ lines }: { lines: Line[]; version: number }) {
   const list = useRef<HTMLOListElement>(null);
   const [pinned, setPinned] = useState(true);
   useEffect(() => {

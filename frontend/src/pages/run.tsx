@@ -5,9 +5,9 @@ import { bytes, get, post, serverNow } from "../api";
 import { MoleculeView } from "../mol/molecule";
 import { place, setQuery } from "../router";
 import { useGeometry, useRun, type RunState } from "../run-state";
-import { asCurl, asPython, methodText, moleculeText, titleOf, trimmed } from "../spec";
+import { asCurl, asPython, formulaOf, methodText, moleculeText, titleOf, trimmed } from "../spec";
 import { TERMINAL, type Experiment, type Parsed, type Result, type Vector } from "../types";
-import { duration, energy, known, milli, moment, scientific, secondsBetween } from "../units";
+import { duration, energy, known, lowered, milli, moment, scientific, secondsBetween } from "../units";
 import { Status } from "../ui/icons";
 import { attempt, copy, Heading, Menu, save, Tabs, useFetched, useTicking, useTitle, Waiting } from "../ui/parts";
 import { Convergence, referencesOf } from "./convergence";
@@ -39,7 +39,7 @@ function Page({ run, experiment }: { run: RunState; experiment: Experiment }) {
   const file = (experiment.name || experiment.id).replace(/[^\w.-]+/g, "-").slice(0, 60);
   return (
     <div class="run-page">
-      <Head run={run} experiment={experiment} />
+      <Head run={run} experiment={experiment} formula={geometry && experiment.spec.molecule.smiles ? lowered(formulaOf(geometry.symbols)) : null} />
       {run.error ? <Waiting what="the run" error={run.error} /> : null}
       <Outcome experiment={experiment} result={result} />
       <Figures experiment={experiment} run={run} />
@@ -48,7 +48,7 @@ function Page({ run, experiment }: { run: RunState; experiment: Experiment }) {
         <section class="panel" aria-label="Convergence">
           <Convergence log={log} result={result} version={version} file={file} />
         </section>
-        <section class="panel" aria-label="Structure">
+        <section class="panel structure" aria-label="Structure">
           <MoleculeView geometry={geometry} moved={shown} orbital={orbital} label={`Structure of ${moleculeText(experiment.spec.molecule)} in 3D${orbital ? `, with orbital ${orbital.number}` : ""}`} />
           {result?.orbitals && !result.scan ? <OrbitalTools id={experiment.id} orbitals={result.orbitals} choose={setOrbital} /> : null}
         </section>
@@ -65,7 +65,7 @@ function elapsed(experiment: Experiment): number | null {
   return experiment.finished_at ? secondsBetween(experiment.started_at, experiment.finished_at) : Math.max(0, (serverNow() - Date.parse(experiment.started_at)) / 1000);
 }
 
-function Head({ run, experiment }: { run: RunState; experiment: Experiment }) {
+function Head({ run, experiment, formula }: { run: RunState; experiment: Experiment; formula: string | null }) {
   const ended = TERMINAL.has(experiment.status);
   useTicking(!ended);
   const base = `experiments/${experiment.id}`;
@@ -78,7 +78,7 @@ function Head({ run, experiment }: { run: RunState; experiment: Experiment }) {
           <Status status={experiment.status} detail={experiment.status === "queued" && experiment.queue_position ? `number ${experiment.queue_position} in line` : undefined} />
           {experiment.cancel_requested && !ended ? <span>Cancelling …</span> : null}
           <span>
-            {moleculeText(experiment.spec.molecule)} · {methodText(experiment.spec)}
+            {formula ? `${formula} (${moleculeText(experiment.spec.molecule)})` : moleculeText(experiment.spec.molecule)} · {methodText(experiment.spec)}
           </span>
           {experiment.started_at ? (
             <span class="num">

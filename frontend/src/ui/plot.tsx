@@ -1,11 +1,11 @@
-// A chart: uPlot with our colours, reference lines, a readout, zoom that survives new data, and its numbers as PNG, CSV and table.
+// A chart: uPlot with our colours, reference lines, a readout, zoom that survives new data, in a frame.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { colour, isDark } from "../theme";
 import { fixed, scientific } from "../units";
-import { save } from "./parts";
+import { Frame, paper, type Data } from "./frame";
 
 export interface Trace {
   name: string;
@@ -47,13 +47,13 @@ export interface PlotProps {
   tools?: ComponentChildren;
   readout?: (index: number) => string;
   hover?: (index: number | null) => void;
-  /** The plotted numbers, for CSV and the table. */
-  table: { columns: string[]; rows: () => (string | number | null)[][] };
+  table: Data;
   empty?: string;
 }
 
-const SHOWN_ROWS = 1_000;
-/** Steps between the ticks of an axis that counts. */
+/** Axes that count. */
+const COUNTED: ReadonlySet<string> = new Set(["Iteration", "Step"]);
+/** Steps between the ticks of such an axis. */
 const WHOLE = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((power) => [power, 2 * power, 5 * power]);
 
 export function Plot(props: PlotProps) {
@@ -64,8 +64,6 @@ export function Plot(props: PlotProps) {
   latest.current = props;
   const zoom = useRef<[number, number] | null>(null);
   const [zoomed, setZoomed] = useState(false);
-  const [open, setOpen] = useState(false);
-  const table = useId();
   const dark = isDark.value;
   // What needs a new chart; everything else is new data in the old one.
   const form = JSON.stringify([props.traces.map(({ name, colour, dash, points, width }) => [name, colour, dash, points, width]), props.log, props.reverse, props.xLabel, props.yLabel, props.xNames, dark]);
@@ -119,33 +117,26 @@ export function Plot(props: PlotProps) {
   }
 
   return (
-    <figure class="plot">
-      <div class="plot-tools">
-        <div class="group">{props.tools}</div>
-        <div class="group">
-          {zoomed ? (
-            <button type="button" class="button quiet small" onClick={() => setZoom(null)}>
-              Whole range
-            </button>
-          ) : null}
-          <button type="button" class="button quiet small" onClick={() => chart.current && picture(chart.current, props.file)}>
-            PNG
+    <Frame
+      label={props.label}
+      file={props.file}
+      data={props.table}
+      tools={props.tools}
+      picture={() => pictureOf(chart.current)}
+      also={
+        zoomed ? (
+          <button type="button" class="button quiet small" onClick={() => setZoom(null)}>
+            Whole range
           </button>
-          <button type="button" class="button quiet small" onClick={() => save(`${props.file}.csv`, new Blob([csv(props.table)], { type: "text/csv" }))}>
-            CSV
-          </button>
-          <button type="button" class="button quiet small" aria-expanded={open} aria-controls={table} onClick={() => setOpen(!open)}>
-            {open ? "Hide data" : "Show data"}
-          </button>
-        </div>
-      </div>
+        ) : null
+      }
+    >
       <div class="plot-body" ref={body} tabIndex={0} role="application" aria-roledescription="chart" aria-label={`${props.label}. Arrow keys read points, plus and minus zoom, 0 shows everything.`} onKeyDown={onKeyDown}>
         {props.x.length ? null : <div class="wait">{props.empty ?? "No points yet"}</div>}
       </div>
       <Legend {...props} />
       <div class="readout num" ref={text} aria-live="polite" />
-      {open ? <DataTable id={table} table={props.table} label={props.label} /> : null}
-    </figure>
+    </Frame>
   );
 }
 
@@ -167,52 +158,13 @@ function Legend({ traces, marks = [], band, log, legend }: PlotProps) {
   );
 }
 
-function DataTable({ id, table, label }: { id: string; table: PlotProps["table"]; label: string }) {
-  const rows = table.rows();
-  return (
-    <div class="data-table" id={id} tabIndex={0} role="region" aria-label={`Data: ${label}`}>
-      <table>
-        <thead>
-          <tr>
-            {table.columns.map((name) => (
-              <th scope="col" class="num" key={name}>
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.slice(-SHOWN_ROWS).map((row, index) => (
-            <tr key={index}>
-              {row.map((cell, at) => (
-                <td class="num" key={at}>
-                  {cell ?? "–"}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {rows.length > SHOWN_ROWS ? <p class="small muted">The last {SHOWN_ROWS} of {rows.length} rows; the CSV has all.</p> : null}
-    </div>
-  );
-}
-
-export function csv({ columns, rows }: PlotProps["table"]): string {
-  const quoted = (cell: string | number | null) => (cell === null ? "" : typeof cell === "number" ? String(cell) : /[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-  return [columns, ...rows()].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
-}
-
-function picture(chart: uPlot, file: string): void {
+/** What the chart shows now, with the ground of its panel. */
+function pictureOf(chart: uPlot | null): HTMLCanvasElement | null {
+  if (!chart) return null;
   const drawn = chart.ctx.canvas;
-  const canvas = document.createElement("canvas");
-  canvas.width = drawn.width;
-  canvas.height = drawn.height;
-  const context = canvas.getContext("2d")!;
-  context.fillStyle = colour("surface");
-  context.fillRect(0, 0, canvas.width, canvas.height);
+  const [canvas, context] = paper(drawn.width, drawn.height);
   context.drawImage(drawn, 0, 0);
-  canvas.toBlob((blob) => blob && save(`${file}.png`, blob), "image/png");
+  return canvas;
 }
 
 // The chart itself
@@ -251,9 +203,11 @@ function rangeOf(latest: Latest, low: number | null, high: number | null): [numb
   return [sticks ? bottom : bottom - room, top + room];
 }
 
-/** Tick texts with as many digits as the distance between ticks needs. */
-function tickTexts(splits: number[], increment: number): string[] {
-  const digits = Math.min(10, Math.max(0, Math.ceil(-Math.log10(increment) - 1e-9)));
+/** Tick texts with as many digits as the distance between ticks needs: 0.025 needs three. */
+export function tickTexts(splits: number[], increment: number): string[] {
+  let digits = Math.min(10, Math.max(0, Math.ceil(-Math.log10(increment) - 1e-9)));
+  const units = increment * 10 ** digits;
+  if (digits < 10 && Math.abs(units - Math.round(units)) > 1e-6) digits += 1;
   return splits.map((value) => fixed(value, digits));
 }
 
@@ -272,7 +226,7 @@ function options(latest: Latest, element: HTMLElement, setZoom: (range: [number,
       y: { distr: props.log ? 3 : 1, range: (_, low, high) => rangeOf(latest, low, high) },
     },
     axes: [
-      { ...axis, label: props.xLabel, ...(props.xLabel === "Iteration" || props.xNames ? { incrs: WHOLE } : {}), size: 34, grid: { show: false }, values: (_, splits, __, ___, increment) => (props.xNames ? splits.map((at) => props.xNames![at] ?? "") : tickTexts(splits, increment)) },
+      { ...axis, label: props.xLabel, ...(COUNTED.has(props.xLabel) || props.xNames ? { incrs: WHOLE } : {}), size: 34, grid: { show: false }, values: (_, splits, __, ___, increment) => (props.xNames ? splits.map((at) => props.xNames![at] ?? "") : tickTexts(splits, increment)) },
       {
         ...axis,
         label: props.yLabel,

@@ -1,20 +1,25 @@
 // Orbital energies and electronic states as level diagrams, and as tables.
 
+import type { ComponentChildren } from "preact";
+import { useRef } from "preact/hooks";
 import type { ElectronicState, Orbitals, Result } from "../../types";
 import { energy, EV_PER_HARTREE, fixed } from "../../units";
+import { drawnSvg, Frame, type Data } from "../../ui/frame";
 import { homoOf, orbitalName } from "../orbitals";
 
-export function Levels({ result }: { result: Result; file: string }) {
+export function Levels({ result, file }: { result: Result; file: string }) {
   const states = result.states ?? [];
   return (
-    <div class="split">
-      {result.orbitals ? <OrbitalLevels orbitals={result.orbitals} /> : null}
-      {states.length > 1 ? <StateLevels states={states} /> : null}
+    <div class="split even">
+      {result.orbitals ? <OrbitalLevels orbitals={result.orbitals} file={file} /> : null}
+      {states.length > 1 ? <StateLevels states={states} file={file} /> : null}
     </div>
   );
 }
 
 const AROUND = 8;
+/** Occupied levels so far below their neighbour are core levels: they would squeeze all others together. */
+const CORE_GAP_EV = 60;
 
 interface Level {
   at: number;
@@ -22,62 +27,53 @@ interface Level {
   name: string;
 }
 
-function levelsOf(energies: number[], fillings: number[], homo: number): Level[] {
-  return energies
+/** The levels around the HOMO, without the core. */
+export function levelsOf(energies: number[], fillings: number[], homo: number): Level[] {
+  const near = energies
     .map((at, index) => ({ at: at * EV_PER_HARTREE, filling: fillings[index] ?? 0, name: orbitalName(index + 1, homo) }))
-    .slice(Math.max(0, homo - AROUND), homo + AROUND);
+    .slice(Math.max(0, homo - AROUND), homo + AROUND)
+    .sort((a, b) => a.at - b.at);
+  let first = 0;
+  near.forEach((level, index) => {
+    const next = near[index + 1];
+    if (next && next.filling > 0.01 && next.at - level.at > CORE_GAP_EV) first = index + 1;
+  });
+  return near.slice(first);
 }
 
-function OrbitalLevels({ orbitals }: { orbitals: Orbitals }) {
+function OrbitalLevels({ orbitals, file }: { orbitals: Orbitals; file: string }) {
   const homo = homoOf(orbitals);
   const alpha = levelsOf(orbitals.energies_hartree, orbitals.occupations, homo);
-  const beta = orbitals.beta_energies_hartree ? levelsOf(orbitals.beta_energies_hartree, orbitals.beta_occupations ?? [], (orbitals.beta_occupations ?? []).filter((filling) => filling > 0.5).length) : null;
+  const fillings = orbitals.beta_occupations ?? [];
+  const beta = orbitals.beta_energies_hartree ? levelsOf(orbitals.beta_energies_hartree, fillings, fillings.filter((filling) => filling > 0.5).length) : null;
+  const spins = (spin: string, energies: number[], occupations: number[]) =>
+    energies.map((value, index): (string | number)[] => [...(beta ? [spin] : []), index + 1, orbitalName(index + 1, homo), value, value * EV_PER_HARTREE, occupations[index] ?? 0]);
+  const data: Data = {
+    columns: [...(beta ? ["spin"] : []), "orbital", "name", "energy / Eh", "energy / eV", "occupation"],
+    rows: () => [...spins("alpha", orbitals.energies_hartree, orbitals.occupations), ...(beta ? spins("beta", orbitals.beta_energies_hartree!, fillings) : [])],
+  };
+  const all = orbitals.energies_hartree.length;
   return (
-    <section>
-      <h3>Orbital energies</h3>
-      <Diagram label="Orbital energies in electronvolt" columns={beta ? [alpha, beta] : [alpha]} unit="eV" />
-      <details>
-        <summary>Show data</summary>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Orbital</th>
-              <th scope="col" class="num">
-                Energy / Eh
-              </th>
-              <th scope="col" class="num">
-                Energy / eV
-              </th>
-              <th scope="col" class="num">
-                Occupation
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {orbitals.energies_hartree.map((value, index) => (
-              <tr key={index}>
-                <td>
-                  {index + 1} <span class="muted">{orbitalName(index + 1, homo)}</span>
-                </td>
-                <td class="num">{fixed(value, 6)}</td>
-                <td class="num">{fixed(value * EV_PER_HARTREE, 3)}</td>
-                <td class="num">{fixed(orbitals.occupations[index], 4)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </details>
-    </section>
+    <Diagram title="Orbital energies" label="Orbital energies in electronvolt" columns={beta ? [alpha, beta] : [alpha]} names={beta ? ["alpha", "beta"] : []} file={`${file}-orbitals`} data={data}>
+      {alpha.length < all ? (
+        <p class="small muted">
+          {alpha.length} of {all} orbitals are drawn, those around the gap; the data has all.
+        </p>
+      ) : null}
+    </Diagram>
   );
 }
 
-function StateLevels({ states }: { states: ElectronicState[] }) {
+function StateLevels({ states, file }: { states: ElectronicState[]; file: string }) {
   const lowest = states[0]!.energy_hartree;
-  const levels = states.map((state) => ({ at: state.excitation_ev ?? (state.energy_hartree - lowest) * EV_PER_HARTREE, filling: 0, name: `${state.index}${state.label ? ` ${state.label}` : ""}` }));
+  const excitation = (state: ElectronicState) => state.excitation_ev ?? (state.energy_hartree - lowest) * EV_PER_HARTREE;
+  const levels = states.map((state) => ({ at: excitation(state), filling: 0, name: `${state.index}${state.label ? ` ${state.label}` : ""}` }));
+  const data: Data = {
+    columns: ["state", "label", "energy / Eh", "excitation / eV", "oscillator strength", "S^2"],
+    rows: () => states.map((state) => [state.index, state.label ?? null, state.energy_hartree, excitation(state), state.oscillator_strength ?? null, state.s_squared ?? null]),
+  };
   return (
-    <section>
-      <h3>Electronic states</h3>
-      <Diagram label="Excitation energies in electronvolt" columns={[levels]} unit="eV" />
+    <Diagram title="Electronic states" label="Excitation energies in electronvolt" columns={[levels]} names={[]} file={`${file}-states`} data={data}>
       <div class="scroll" tabIndex={0} role="region" aria-label="Electronic states">
         <table>
           <thead>
@@ -112,7 +108,7 @@ function StateLevels({ states }: { states: ElectronicState[] }) {
           </tbody>
         </table>
       </div>
-    </section>
+    </Diagram>
   );
 }
 
@@ -120,8 +116,20 @@ const WIDTH = 420;
 const HEIGHT = 300;
 const LABEL_GAP = 15;
 
+interface DiagramProps {
+  title: string;
+  label: string;
+  columns: Level[][];
+  /** What the columns are, where there are several. */
+  names: string[];
+  file: string;
+  data: Data;
+  children: ComponentChildren;
+}
+
 /** Levels from low to high; names that would overlap are pushed apart and tied to their level by a thin line. */
-function Diagram({ label, columns, unit }: { label: string; columns: Level[][]; unit: string }) {
+function Diagram({ title, label, columns, names, file, data, children }: DiagramProps) {
+  const drawing = useRef<SVGSVGElement>(null);
   const all = columns.flat().map((level) => level.at);
   const low = Math.min(...all);
   const high = Math.max(...all);
@@ -129,7 +137,8 @@ function Diagram({ label, columns, unit }: { label: string; columns: Level[][]; 
   const ticks = niceTicks(low, high);
   const room = (WIDTH - 60) / columns.length;
   return (
-    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} style={{ width: "100%", maxWidth: "34rem", height: "auto", margin: "0.6rem 0" }} font-size="11" fill="var(--ink-3)">
+    <Frame label={label} file={file} data={data} tools={<h3>{title}</h3>} picture={() => drawnSvg(drawing.current)}>
+    <svg ref={drawing} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} style={{ width: "100%", maxWidth: "34rem", height: "auto" }} font-size="11" fill="var(--ink-3)">
       {ticks.map((tick) => (
         <g key={tick}>
           <line x1="48" x2={WIDTH} y1={y(tick)} y2={y(tick)} stroke="var(--line)" />
@@ -139,7 +148,7 @@ function Diagram({ label, columns, unit }: { label: string; columns: Level[][]; 
         </g>
       ))}
       <text x="0" y="11">
-        {unit}
+        eV
       </text>
       {columns.map((levels, column) => {
         const left = 64 + column * room;
@@ -154,7 +163,14 @@ function Diagram({ label, columns, unit }: { label: string; columns: Level[][]; 
           </g>
         ));
       })}
+      {names.map((name, column) => (
+        <text key={name} x={64 + column * room} y="11">
+          {name}
+        </text>
+      ))}
     </svg>
+    {children}
+    </Frame>
   );
 }
 
