@@ -21,12 +21,14 @@ export function Library(_: { id: string }) {
 function Table({ items }: { items: LibraryMolecule[] }) {
   return (
     <div class="scroll-x">
-      <table>
+      <table class="library">
         <thead>
           <tr>
             <th scope="col">Molecule</th>
             <th scope="col">Name</th>
-            <th scope="col">Geometry from</th>
+            <th scope="col" class="source">
+              Geometry from
+            </th>
             <th scope="col">
               <span class="visually-hidden">Use</span>
             </th>
@@ -36,8 +38,11 @@ function Table({ items }: { items: LibraryMolecule[] }) {
           {items.map((item) => (
             <tr key={item.name}>
               <th scope="row">{lowered(item.name)}</th>
-              <td>{item.title}</td>
-              <td class="small muted">{item.source}</td>
+              <td>
+                {item.title}
+                <span class="small muted under">{item.source}</span>
+              </td>
+              <td class="small muted source">{item.source}</td>
               <td>
                 <a href={`/new?library=${encodeURIComponent(item.name)}`} aria-label={`Use ${item.title}`}>
                   Use

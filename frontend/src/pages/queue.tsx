@@ -1,79 +1,258 @@
-// What runs now, and what waits.
+// What runs now, and what waits: places, waits, cancel.
 
-import { useEffect, useState } from "preact/hooks";
-import { get, isAbort } from "../api";
-import { methodText, titleOf } from "../spec";
-import type { Experiment, SystemView } from "../types";
-import { memory } from "../units";
-import { Heading, useTitle, Waiting } from "../ui/parts";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { get, post, serverNow } from "../api";
+import { watch } from "../live";
+import { methodText, moleculeText, titleOf, trimmed } from "../spec";
+import type { Estimate, Experiment, Slot, SystemView } from "../types";
+import { count, duration, durationRange, memory } from "../units";
+import { attempt, Heading, say, useTicking, useTitle, Waiting } from "../ui/parts";
+import { useNarrow, useWindowRows } from "../ui/virtual";
+import { left, waitsOf, type Range } from "../waits";
 
-const EVERY_MS = 2_000;
-const LONGEST = 100;
+const PAUSE_MS = 700;
+/** What no event tells: processor time and memory of the slots. */
+const LOOK_MS = 5_000;
+const PAGE = 200;
+const MOST_PAGES = 10;
+/** Waits are told for the first ones: each needs the estimates of all before it. */
+const ESTIMATED = 40;
 
 interface Now {
   system: SystemView;
+  running: Experiment[];
   waiting: Experiment[];
 }
 
+async function allQueued(signal: AbortSignal): Promise<Experiment[]> {
+  const found: Experiment[] = [];
+  let cursor: string | null = null;
+  for (let pages = 0; pages < MOST_PAGES; pages++) {
+    const page: { items: Experiment[]; next_cursor: string | null } = await get(`experiments?status=queued&sort=created_at&limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`, signal);
+    found.push(...page.items);
+    cursor = page.next_cursor;
+    if (cursor === null) break;
+  }
+  return found.sort((a, b) => (a.queue_position ?? Infinity) - (b.queue_position ?? Infinity) || (a.id < b.id ? -1 : 1));
+}
+
 async function look(signal: AbortSignal): Promise<Now> {
-  const [system, queued] = await Promise.all([get<SystemView>("system", signal), get<{ items: Experiment[] }>(`experiments?status=queued&sort=created_at&limit=${LONGEST}`, signal)]);
-  return { system, waiting: queued.items.sort((a, b) => (a.queue_position ?? Infinity) - (b.queue_position ?? Infinity)) };
+  const [system, running, waiting] = await Promise.all([get<SystemView>("system", signal), get<{ items: Experiment[] }>(`experiments?status=running&limit=${PAGE}`, signal), allQueued(signal)]);
+  return { system, running: running.items, waiting };
+}
+
+function useNow(): { now: Now | null; error: unknown; again: () => void } {
+  const [now, setNow] = useState<Now | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const again = useRef(() => {});
+  useEffect(() => {
+    const abort = new AbortController();
+    let due = 0;
+    let busy = false;
+    const go = async () => {
+      due = 0;
+      busy = true;
+      try {
+        setNow(await look(abort.signal));
+        setError(null);
+      } catch (problem) {
+        if (!abort.signal.aborted) setError(problem);
+      }
+      busy = false;
+    };
+    const soon = (wait: number) => (due ||= window.setTimeout(() => (busy ? ((due = 0), soon(wait)) : void go()), wait));
+    again.current = () => void soon(0);
+    void go();
+    const stop = watch(
+      () => void soon(PAUSE_MS),
+      () => void soon(PAUSE_MS),
+    );
+    const timer = window.setInterval(() => document.hidden || soon(0), LOOK_MS);
+    return () => {
+      abort.abort();
+      stop();
+      window.clearTimeout(due);
+      window.clearInterval(timer);
+    };
+  }, []);
+  return { now, error, again: () => again.current() };
+}
+
+const estimates = new Map<string, Range | null>();
+
+/** The estimates of some experiments, each asked for once: the same spec costs the same. */
+function useEstimates(experiments: Experiment[]): (experiment: Experiment) => Range | null {
+  const [, setVersion] = useState(0);
+  const missing = experiments.filter((one) => !estimates.has(one.spec_hash));
+  const key = missing.map((one) => one.spec_hash).join();
+  useEffect(() => {
+    const abort = new AbortController();
+    void (async () => {
+      for (const one of missing) {
+        if (abort.signal.aborted || estimates.has(one.spec_hash)) continue;
+        try {
+          const { feasible, seconds } = await post<Estimate>("estimate", trimmed(one.spec), abort.signal);
+          estimates.set(one.spec_hash, feasible ? seconds : null);
+        } catch {
+          if (!abort.signal.aborted) estimates.set(one.spec_hash, null);
+        }
+      }
+      if (missing.length && !abort.signal.aborted) setVersion((before) => before + 1);
+    })();
+    return () => abort.abort();
+  }, [key]);
+  return (experiment) => estimates.get(experiment.spec_hash) ?? null;
 }
 
 export function Queue(_: { id: string }) {
   useTitle("Queue");
-  const [now, setNow] = useState<Now | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  useEffect(() => {
-    const abort = new AbortController();
-    let timer = 0;
-    const again = () =>
-      void look(abort.signal)
-        .then((next) => (setNow(next), setError(null)))
-        .catch((problem: unknown) => isAbort(problem) || setError(problem))
-        .finally(() => abort.signal.aborted || (timer = window.setTimeout(again, EVERY_MS)));
-    again();
-    return () => (abort.abort(), window.clearTimeout(timer));
-  }, []);
+  const { now, error, again } = useNow();
   return (
-    <div class="prose">
-      <Heading>Queue</Heading>
-      {error || !now ? <Waiting what="the queue" error={error} /> : null}
-      {now ? <Line now={now} /> : null}
-    </div>
+    <>
+      <div class="head">
+        <Heading>Queue</Heading>
+      </div>
+      {!now || error ? <Waiting what="the queue" error={error} /> : null}
+      {now ? <Both now={now} again={again} /> : null}
+    </>
   );
 }
 
-function Line({ now: { system, waiting } }: { now: Now }) {
+/** Experiments that share a work have one place; its first one stands for it. */
+function firstOfEach(waiting: Experiment[]): Experiment[] {
+  const seen = new Set<number>();
+  return waiting.filter(({ queue_position: place }) => place !== null && !seen.has(place) && seen.add(place));
+}
+
+function Both({ now: { system, running, waiting }, again }: { now: Now; again: () => void }) {
+  const works = firstOfEach(waiting).slice(0, ESTIMATED);
+  const estimateOf = useEstimates([...running, ...works]);
+  useTicking(running.length > 0);
+  const elapsed = (one: Experiment) => (one.started_at ? (serverNow() - Date.parse(one.started_at)) / 1000 : 0);
+  const busy = system.slots.filter((slot) => slot.experiment_id !== null);
+  const rest = busy.map((slot) => {
+    const one = running.find((candidate) => candidate.id === slot.experiment_id);
+    return one ? left(one.progress.eta_s === null ? estimateOf(one) : [one.progress.eta_s + elapsed(one), one.progress.eta_s + elapsed(one)], elapsed(one)) : null;
+  });
+  const waits = new Map(waitsOf(system.slots.length, rest, works.map(estimateOf)).map((wait, index) => [works[index]!.queue_position!, wait]));
   return (
     <>
-      <h2>Slots</h2>
-      <table>
-        <tbody>
+      <section aria-label="Slots">
+        <h2>Slots</h2>
+        <div class="cards slots">
           {system.slots.map((slot) => (
-            <tr key={slot.name}>
-              <th scope="row">{slot.name}</th>
-              <td>{slot.experiment_id ? <a href={`/runs/${slot.experiment_id}`}>{slot.state}</a> : slot.state}</td>
-              <td class="num">{slot.memory_mb === null ? "" : memory(slot.memory_mb)}</td>
-            </tr>
+            <SlotCard key={slot.name} slot={slot} experiment={running.find((one) => one.id === slot.experiment_id) ?? null} elapsed={elapsed} />
           ))}
-        </tbody>
-      </table>
-      <h2>Waiting{system.queue_length ? `: ${system.queue_length}` : ""}</h2>
-      {waiting.length ? null : <p class="muted">Nothing waits.</p>}
-      <table>
-        <tbody>
-          {waiting.map((one) => (
-            <tr key={one.id}>
-              <td class="num muted">{one.queue_position ?? "–"}</td>
-              <td>
-                <a href={`/runs/${one.id}`}>{titleOf(one)}</a>
-              </td>
-              <td class="muted">{methodText(one.spec)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        </div>
+      </section>
+      <section aria-label="Waiting" style={{ marginTop: "2rem" }}>
+        <h2>Waiting{system.queue_length ? `: ${count(system.queue_length)}` : ""}</h2>
+        {waiting.length ? <Line waiting={waiting} waits={waits} again={again} /> : <p class="muted">Nothing waits.</p>}
+        {waiting.length >= PAGE * MOST_PAGES ? <p class="small muted">The oldest {count(waiting.length)} are shown.</p> : null}
+      </section>
     </>
+  );
+}
+
+function SlotCard({ slot, experiment, elapsed }: { slot: Slot; experiment: Experiment | null; elapsed: (one: Experiment) => number }) {
+  const figures = [slot.pid === null ? null : `pid ${slot.pid}`, slot.cpu_s === null ? null : `${duration(slot.cpu_s)} of CPU`, slot.memory_mb === null ? null : memory(slot.memory_mb)].filter(Boolean);
+  return (
+    <article class="panel card">
+      <span class="small muted">
+        {slot.name} · {slot.state}
+      </span>
+      {slot.experiment_id ? (
+        <>
+          <a href={`/runs/${slot.experiment_id}`}>{experiment ? titleOf(experiment) : "a run"}</a>
+          {experiment ? (
+            <>
+              <span class="small muted">
+                {moleculeText(experiment.spec.molecule)} · {methodText(experiment.spec)}
+              </span>
+              <span class="small num">
+                {duration(elapsed(experiment))}
+                {experiment.progress.percent > 0 ? `, ${Math.floor(experiment.progress.percent)} %` : ""}
+              </span>
+            </>
+          ) : null}
+        </>
+      ) : (
+        <span class="muted">Nothing runs here</span>
+      )}
+      <span class="small muted">{figures.join(" · ")}</span>
+    </article>
+  );
+}
+
+/** A wait as a person says it. */
+function waitText(wait: Range | null | undefined): string {
+  if (wait === null || wait === undefined) return "–";
+  if (wait[1] < 1) return "next";
+  return wait[0] < 1 ? `up to ${duration(wait[1])}` : durationRange([wait[0], wait[1]]);
+}
+
+function Line({ waiting, waits, again }: { waiting: Experiment[]; waits: Map<number, Range | null>; again: () => void }) {
+  const height = useNarrow() ? 76 : 46;
+  const { box, view } = useWindowRows(waiting.length, height);
+  async function cancel(one: Experiment): Promise<void> {
+    await post(`experiments/${one.id}/cancel`);
+    say(`${titleOf(one)} cancelled`);
+    again();
+  }
+  return (
+    <div class="rows line-rows" role="table" aria-label="Waiting" aria-rowcount={waiting.length + 1}>
+      <div role="rowgroup">
+        <div class="row header" role="row">
+          <span role="columnheader" class="right">
+            Place
+          </span>
+          <span role="columnheader">Name</span>
+          <span role="columnheader">Method</span>
+          <span role="columnheader" class="right c-time">
+            Priority
+          </span>
+          <span role="columnheader" class="right c-time">
+            Waiting for
+          </span>
+          <span role="columnheader" class="right">
+            Begins in
+          </span>
+          <span role="columnheader">
+            <span class="visually-hidden">Cancel</span>
+          </span>
+        </div>
+      </div>
+      <div class="window" role="rowgroup" ref={box} style={{ height: `${waiting.length * height}px` }}>
+        {waiting.slice(view.first, view.last).map((one, row) => (
+          <div class="row" role="row" key={one.id} aria-rowindex={view.first + row + 2} style={{ transform: `translateY(${(view.first + row) * height}px)` }}>
+            <span role="cell" class="num right muted pick">
+              {one.queue_position ?? "–"}
+            </span>
+            <span role="cell" class="c-name">
+              <a class="name" href={`/runs/${one.id}`}>
+                {titleOf(one)}
+              </a>
+            </span>
+            <span role="cell" class="c-method method">
+              {moleculeText(one.spec.molecule)} · {methodText(one.spec)}
+            </span>
+            <span role="cell" class="num right c-time">
+              {one.priority}
+            </span>
+            <span role="cell" class="num right c-time muted">
+              {duration((serverNow() - Date.parse(one.created_at)) / 1000)}
+            </span>
+            <span role="cell" class="num right c-energy">
+              {waitText(waits.get(one.queue_position ?? 0))}
+            </span>
+            <span role="cell" class="right c-status">
+              <button type="button" class="button small" aria-label={`Cancel ${titleOf(one)}`} onClick={() => void attempt(() => cancel(one))}>
+                Cancel
+              </button>
+            </span>
+          </div>
+        ))}
+      </div>
+    </div>
   );
 }
