@@ -22,6 +22,9 @@ help:
 	@echo "make check  ruff and mypy"
 	@echo "make bench  print the benchmark table of the server"
 	@echo "make bench-stream, bench-solvers, bench-cost   those of the stream, the solvers and their price"
+	@echo "make bench-solvers, bench-cost   those of the solvers and of their price"
+	@echo "make bench-browser   how fast the pages are"
+	@echo "make screenshots   take the pictures of the docs anew"
 	@echo "make accuracy   print the table of docs/accuracy.md"
 
 run: $(VENV)/installed
@@ -34,7 +37,14 @@ test: $(VENV)/installed-dev
 	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not dask and not browser and not docs"
 
 test-browser: $(VENV)/installed-browser $(WEB) chromium
+	cd frontend && PATH="$$PATH:$(CURDIR)/$(BIN)" npm test --silent
 	$(BIN)/pytest -q -m browser tests/browser
+
+bench-browser: $(VENV)/installed-browser $(WEB) chromium
+	$(BIN)/python -m tests.browser.figures
+
+screenshots: $(VENV)/installed-browser $(WEB) chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m slow
@@ -105,7 +115,7 @@ $(VENV)/installed-browser: pyproject.toml | $(VENV)/installed-dev
 	@touch $@
 
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
-.PHONY: chromium
+.PHONY: chromium bench-browser screenshots
 chromium:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 	  || { $(AS_ROOT) apt-get -qq update && $(AS_ROOT) apt-get -qq install --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \

@@ -51,13 +51,13 @@ def experiment(number: int, chance: random.Random, campaign: str) -> Experiment:
     return replace(made, energy_hartree=-chance.uniform(1, 100)) if status == "completed" else made
 
 
-async def fill(path: Path) -> str:
-    """A store with STORED experiments; returns the id of its one campaign."""
+async def fill(path: Path, stored: int = STORED) -> str:
+    """A store with `stored` experiments; returns the id of its one campaign."""
     chance = random.Random(20261125)
-    campaign = Campaign(id=new_id(), owner="local", name="c", tags=(), size=STORED // 200, created_at="")
+    campaign = Campaign(id=new_id(), owner="local", name="c", tags=(), size=stored // 200, created_at="")
     async with SqliteStore(path) as store:
         await store.commit(Commit(campaigns=[campaign]))
-        for start in range(0, STORED, AT_ONCE):
+        for start in range(0, stored, AT_ONCE):
             made = [experiment(number, chance, campaign.id) for number in range(start, start + AT_ONCE)]
             event = '{"type":"status","seq":1}'
             await store.commit(Commit(inserts=made, events=[(e.id, 1, event) for e in made]))

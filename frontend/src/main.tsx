@@ -8,7 +8,7 @@ import { Runs } from "./pages/runs";
 import { listen, place } from "./router";
 import { isDark, toggleTheme } from "./theme";
 import { Icon, Mark } from "./ui/icons";
-import { Field, notice, said, Waiting } from "./ui/parts";
+import { Field, Heading, notice, said, Waiting } from "./ui/parts";
 
 type Page = ComponentType<{ id: string }>;
 
@@ -46,7 +46,7 @@ function Body() {
   }
   return (
     <div class="empty">
-      <h1 tabIndex={-1}>There is no such page</h1>
+      <Heading>There is no such page</Heading>
       <a href="/">All runs</a>
     </div>
   );

@@ -15,12 +15,16 @@ export const place = signal<Place>(read());
 export function navigate(to: string, { replace = false } = {}): void {
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
-  const before = place.peek().path;
-  place.value = read();
-  if (place.peek().path !== before) {
-    window.scrollTo(0, 0);
-    focusHeading();
-  }
+  if (arrive()) window.scrollTo(0, 0);
+}
+
+/** Read the address; whether it is another page. */
+function arrive(): boolean {
+  const next = read();
+  const isOther = next.path !== place.peek().path;
+  headingWanted ||= isOther;
+  place.value = next;
+  return isOther;
 }
 
 /** Change some of the query and keep the rest; null takes one away. */
@@ -33,14 +37,18 @@ export function setQuery(changes: Record<string, string | null>, { replace = tru
   navigate(place.peek().path + (text ? `?${text}` : ""), { replace });
 }
 
-/** After a change of page the heading takes the focus, so that keyboard and screen reader start at the top. */
-function focusHeading(): void {
-  requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true })));
+let headingWanted = false;
+
+/** After a change of page its heading takes the focus, when it is there, so that keyboard and screen reader start at the top. */
+export function focusOnArrival(heading: HTMLElement | null): void {
+  if (!headingWanted || !heading) return;
+  headingWanted = false;
+  heading.focus({ preventScroll: true });
 }
 
 /** Follow plain clicks on our own links without loading the page anew. */
 export function listen(): void {
-  window.addEventListener("popstate", () => (place.value = read()));
+  window.addEventListener("popstate", () => void arrive());
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = (event.target as Element).closest?.("a");

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -68,6 +69,15 @@ class Tab:
             body = json.loads(payload)
             self.events += body if isinstance(body, list) else [body]
 
+    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> None:
+        """Wait for `condition` while the page goes on telling us what happens in it."""
+
+        def look() -> Any:
+            self.page.evaluate("1")  # what the page has told arrives with its answers
+            return condition()
+
+        wait_for(look, what, timeout_s)
+
     def close(self) -> None:
         """Close it; nothing may have gone wrong in it or elsewhere."""
         self.context.close()
@@ -123,13 +133,36 @@ class Tab:
         return rows
 
     def seen(self, what: str) -> Any:
-        """What listen.js has noticed: `contexts`, `tasks` or `labels`."""
+        """What listen.js knows: `contexts`, `tasks`, `labels`, or the call of one of its functions."""
         value = "kanadSeen.contexts.size" if what == "contexts" else f"kanadSeen.{what}"
         return self.page.evaluate(value)
+
+    def settled(self, target: Locator) -> np.ndarray[Any, Any]:
+        """A screenshot of something drawn in 3D, once it is there and two in a row are the same."""
+        target.locator("canvas").first.wait_for()
+        before = pixels(target)
+
+        def look() -> np.ndarray[Any, Any] | None:
+            nonlocal before
+            last, before = before, pixels(target)
+            blank = (before == before[0, 0]).all()
+            return None if blank or difference(last, before) else before
+
+        value: np.ndarray[Any, Any] = wait_for(lambda: _some(look()), "a picture that stands still")[0]
+        return value
+
+    def changed(self, target: Locator, before: np.ndarray[Any, Any]) -> None:
+        """Wait until something looks clearly other than `before`."""
+        wait_for(lambda: difference(before, pixels(target)) > 0.002, "another picture")
 
     def until(self, condition: str, what: str, timeout_s: float = 30.0) -> Any:
         """The first true value of a JavaScript expression; asked from here, as the pages allow no eval."""
         return wait_for(lambda: self.page.evaluate(condition), what, timeout_s)
+
+
+def _some(value: np.ndarray[Any, Any] | None) -> list[np.ndarray[Any, Any]]:
+    """A list is true or false where an array is neither."""
+    return [] if value is None else [value]
 
 
 def pixels(target: Page | Locator) -> np.ndarray[Any, Any]:

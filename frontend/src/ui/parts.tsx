@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { wordsOf } from "../api";
+import { focusOnArrival } from "../router";
 
 /** A sentence for screen readers, said once. */
 export const said = signal("");
@@ -39,7 +40,13 @@ export function useTitle(title: string): void {
 
 /** The heading of a page; takes the focus after a change of page. */
 export function Heading({ children }: { children: ComponentChildren }) {
-  return <h1 tabIndex={-1}>{children}</h1>;
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => focusOnArrival(heading.current), []);
+  return (
+    <h1 tabIndex={-1} ref={heading}>
+      {children}
+    </h1>
+  );
 }
 
 interface FieldProps {

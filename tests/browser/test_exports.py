@@ -1,0 +1,96 @@
+"""What the pages export can be read again, by other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator
+from pyscf.tools import molden
+
+from tests.browser.tab import Tab
+from tests.browser.world import Runs
+from tests.support.server import Server
+
+pytestmark = pytest.mark.browser
+
+
+def saved(tab: Tab, button: Locator, folder: Path) -> Path:
+    """The file that a click on a button gives."""
+    with tab.page.expect_download() as waiting:
+        button.click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def exported(tab: Tab, name: str, folder: Path) -> Path:
+    """A file from the Export menu."""
+    tab.button("Export").click()
+    return saved(tab, tab.button(name), folder)
+
+
+def test_chart_as_csv_has_every_number(tab: Tab, server: Server, runs: Runs, tmp_path: Path) -> None:
+    page = tab.go(f"/runs/{runs['water']}")
+    tab.until("kanadSeen.labels.at(-1) > 1", "the chart")
+    chart = page.get_by_label("Convergence", exact=True)
+    path = saved(tab, chart.get_by_role("button", name="CSV"), tmp_path)
+    assert path.name == "Water-convergence.csv"
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    log = [event for event in server.events(runs["water"]) if event["type"] == "convergence"]
+    assert [float(row["energy / Eh"]) for row in rows] == [event["energy_hartree"] for event in log]
+    assert [int(row["iteration"]) for row in rows] == [event["iteration"] for event in log]
+
+
+def test_chart_as_png_is_a_picture_of_it(tab: Tab, runs: Runs, tmp_path: Path) -> None:
+    page = tab.go(f"/runs/{runs['water']}")
+    tab.until("kanadSeen.labels.at(-1) > 1", "the chart")
+    chart = page.get_by_label("Convergence", exact=True)
+    picture = Image.open(saved(tab, chart.get_by_role("button", name="PNG"), tmp_path)).convert("RGB")
+    assert picture.width > 400
+    colours = picture.getcolors(1 << 20)
+    assert colours is not None
+    assert len(colours) > 10, "not blank"
+
+
+def test_molden_is_read_by_pyscf(tab: Tab, server: Server, runs: Runs, tmp_path: Path) -> None:
+    tab.go(f"/runs/{runs['water']}")
+    path = exported(tab, "orbitals.molden", tmp_path)
+    _, energies, coefficients, *_ = molden.load(str(path))
+    expected = server.result(runs["water"])["orbitals"]["energies_hartree"]
+    assert list(energies) == pytest.approx(expected, abs=1e-5)
+    assert coefficients.shape == (13, 13)
+
+
+def test_xyz_is_read_by_ase(tab: Tab, server: Server, runs: Runs, tmp_path: Path) -> None:
+    tab.go(f"/runs/{runs['optimized']}")
+    atoms = ase.io.read(exported(tab, "structure.xyz", tmp_path))
+    geometry = server.result(runs["optimized"])["geometry"]
+    assert atoms.get_chemical_symbols() == geometry["symbols"]
+    assert np.allclose(atoms.positions, geometry["coordinates_angstrom"], atol=1e-6)
+    frames = ase.io.read(exported(tab, "trajectory.xyz", tmp_path), index=":")
+    assert len(frames) >= 2
+
+
+def test_result_as_json(tab: Tab, server: Server, runs: Runs, tmp_path: Path) -> None:
+    tab.go(f"/runs/{runs['sqd']}")
+    assert json.loads(exported(tab, "result.json", tmp_path).read_text()) == server.result(runs["sqd"])
+
+
+@pytest.mark.parametrize(("run", "shown"), [("excited", "Spectrum"), ("scan", "Scan"), ("optimized", "Geometry")])
+def test_every_plot_has_png_csv_and_its_data(run: str, shown: str, tab: Tab, runs: Runs, tmp_path: Path) -> None:
+    page = tab.go(f"/runs/{runs[run]}")
+    page.get_by_role("tab", name=shown).click()
+    plot = page.get_by_role("tabpanel").locator("figure").first
+    lines = saved(tab, plot.get_by_role("button", name="CSV"), tmp_path).read_text().splitlines()
+    assert Image.open(saved(tab, plot.get_by_role("button", name="PNG"), tmp_path)).width > 300
+    plot.get_by_role("button", name="Show data").click()
+    headings = plot.locator(".data-table th").all_inner_texts()
+    assert headings == next(csv.reader(lines))
+    assert len(lines) > 2

@@ -1,0 +1,139 @@
+"""The New page: what is wrong is told at its field; what is set is in the address; code that can be copied."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.tab import Tab
+from tests.browser.world import H2_HARTREE, Runs
+from tests.support.server import Server
+
+pytestmark = pytest.mark.browser
+
+WATER = "3\nwater\nO  0.000  0.000  0.117\nH  0.000  0.757 -0.467\nH  0.000 -0.757 -0.467\n"
+
+
+def told_at(field: Locator, text: str) -> None:
+    """Wait until a field says what is wrong with it, where a screen reader finds it."""
+    field.and_(field.page.locator("[aria-invalid=true]")).wait_for()
+    expect(field.page.locator(f"[id='{field.get_attribute('aria-describedby')}']")).to_contain_text(text)
+
+
+def test_bad_smiles_is_told_at_its_field(tab: Tab) -> None:
+    tab.refusals_expected = True
+    page = tab.go("/new")
+    tab.button("SMILES").click()
+    field = page.get_by_label("SMILES", exact=True)
+    field.fill("C1CC(")
+    told_at(field, "SMILES")
+    field.fill("CCO")
+    field.and_(page.locator(":not([aria-invalid])")).wait_for()
+    page.get_by_role("heading", name="C₂H₆O").wait_for()
+
+
+def test_broken_xyz_is_told_at_its_field_with_its_line(tab: Tab) -> None:
+    tab.refusals_expected = True
+    page = tab.go("/new")
+    tab.button("XYZ").click()
+    field = page.get_by_label("XYZ, in angstrom")
+    field.fill(WATER.replace("0.757 -0.467", "0.757 zero"))
+    told_at(field, "line 4")
+    field.fill(WATER.replace("O  0.000", "Qq 0.000"))
+    told_at(field, "Qq")
+    field.fill(WATER)
+    page.get_by_role("heading", name="H₂O").wait_for()
+
+
+def test_refused_run_puts_the_focus_on_the_wrong_field(tab: Tab) -> None:
+    tab.refusals_expected = True
+    page = tab.go("/new")
+    field = page.get_by_label("Multiplicity (2S+1)")
+    field.fill("2")
+    field.press("Tab")
+    told_at(field, "2")
+    tab.button("Run").click()
+    tab.until("document.activeElement.getAttribute('aria-invalid') === 'true'", "the focus on the wrong field")
+    assert urlsplit(page.url).path == "/new"
+
+
+def test_dropped_file_is_read(tab: Tab) -> None:
+    page = tab.go("/new")
+    page.locator("[aria-label=Molecule]").get_by_text("Library").wait_for()
+    transfer = page.evaluate_handle(
+        "text => { const data = new DataTransfer(); data.items.add(new File([text], 'water.xyz')); return data; }",
+        WATER,
+    )
+    page.locator("[aria-label=Molecule] .panel").dispatch_event("drop", {"dataTransfer": transfer})
+    page.get_by_role("heading", name="H₂O").wait_for()
+    assert page.get_by_label("XYZ, in angstrom").input_value() == WATER
+
+
+def test_edited_coordinates_are_what_runs(tab: Tab, server: Server) -> None:
+    page = tab.go("/new?library=H2")
+    field = page.get_by_label("z of atom 1")
+    field.fill("0.80")
+    field.press("Tab")
+    page.get_by_text("4 basis", exact=False).or_(page.get_by_text("Basis functions")).first.wait_for()
+    tab.button("Run").click()
+    page.wait_for_url("**/runs/*")
+    spec = server.get(page.url.rpartition("/")[2])["spec"]
+    assert spec["molecule"]["atoms"][1]["position_angstrom"][2] == 0.8
+
+
+def test_settings_are_in_the_address(tab: Tab) -> None:
+    page = tab.go("/new")
+    tab.button("H₂O water").click()
+    page.get_by_label("Method", exact=True).select_option("ccsd")
+    page.get_by_label("Basis set").select_option("6-31g")
+    tab.until("location.search.includes('6-31g')", "the address to follow")
+    spec = json.loads(parse_qs(urlsplit(page.url).query)["spec"][0])
+    assert spec["molecule"] == {"library": "H2O"}
+    page.reload()
+    page.get_by_label("Basis set").wait_for()
+    assert page.get_by_label("Basis set").input_value() == "6-31g"
+    assert page.get_by_label("Method", exact=True).input_value() == "ccsd"
+    tab.button("H₂O water").and_(page.locator("[aria-pressed=true]")).wait_for()
+
+
+def test_options_come_from_the_server(tab: Tab, server: Server) -> None:
+    methods = server.http.get("/api/v1/methods").json()["methods"]
+    page = tab.go("/new")
+    choose = page.get_by_label("Method", exact=True)
+    offered = choose.locator("option").evaluate_all("options => options.map(option => option.value)")
+    assert offered == [method["name"] for method in methods]
+    for method in methods:
+        choose.select_option(method["name"])
+        options = method["options"].get("properties", {})
+        group = page.locator("details", has=page.locator("summary", has_text=": options")).last
+        fields = group.locator(".options .field, .options .check")
+        tab.wait(lambda: fields.count() >= len(options), f"the options of {method['name']}")
+
+
+def test_too_large_is_told_with_what_would_fit(tab: Tab) -> None:
+    page = tab.go("/new?library=C2H4")
+    page.get_by_label("Method", exact=True).select_option("fci")
+    page.get_by_label("Basis set").select_option("6-31g")
+    page.get_by_text("Too large:").wait_for()
+    assert len(page.locator(".box.failed p").all_inner_texts()) == 2, "the reason and a suggestion"
+
+
+def test_copied_python_runs_and_copied_curl_posts(tab: Tab, runs: Runs) -> None:
+    page = tab.go(f"/runs/{runs['h2']}")
+    copied = {}
+    for name in ("Python", "curl"):
+        tab.button("Export").click()
+        tab.button(f"Copy as {name}").click()
+        page.locator(".notice").filter(has_text=name).wait_for()
+        copied[name] = page.evaluate("navigator.clipboard.readText()")
+    ran = subprocess.run(
+        [sys.executable, "-c", copied["Python"]], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert float(ran.stdout.split()[-2]) == pytest.approx(H2_HARTREE, abs=1e-6)
+    posted = subprocess.run(["bash", "-c", copied["curl"]], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(posted.stdout)["energy_hartree"] == pytest.approx(H2_HARTREE, abs=1e-6)
