@@ -7,7 +7,7 @@ import { sparkPath } from "../src/pages/runs";
 import { compare, courseOf, matches, merged, type Wanted } from "../src/runs";
 import type { Event, Experiment, Geometry } from "../src/types";
 
-const ALL: Wanted = { status: "", method: "", tag: "", q: "", sort: "-created_at" };
+const ALL: Wanted = { status: "", method: "", tag: "", campaign: "", q: "", sort: "-created_at" };
 const run = (id: string, more: Partial<Experiment> = {}): Experiment =>
   ({ id, name: id, tags: [], status: "running", spec: { molecule: {}, method: { name: "hf" } }, created_at: id, energy_hartree: null, last_seq: 1, queue_position: null, cancel_requested: false, ...more }) as Experiment;
 
@@ -17,9 +17,9 @@ test("news change rows in place, and new runs come in where they belong", () => 
   assert.deepEqual(next.map((row) => [row.id, row.status]), [["3", "running"], ["2", "running"], ["1", "completed"]]);
 });
 
-test("no news leave the very same rows", () => {
-  const rows = [run("3"), run("1")];
-  assert.equal(merged(rows, [run("1")], ALL), rows);
+test("an answer that is older than what the line has told undoes nothing", () => {
+  const rows = [run("1", { last_seq: 5, status: "completed" })];
+  assert.equal(merged(rows, [run("1", { last_seq: 2 })], ALL)[0]!.status, "completed");
 });
 
 test("a run that no longer fits the filter leaves the list", () => {

@@ -5,9 +5,8 @@ window.kanadSeen = { contexts: new Set(), tasks: [], labels: [] };
 for (const { prototype } of [HTMLCanvasElement, OffscreenCanvas]) {
   const getContext = prototype.getContext;
   prototype.getContext = function (kind, ...more) {
-    if (!/webgl/.test(kind)) return getContext.call(this, kind, ...more);
-    const context = window.kanadWithoutWebGL ? null : getContext.call(this, kind, ...more);
-    if (context) window.kanadSeen.contexts.add(this);
+    const context = getContext.call(this, kind, ...more);
+    if (context && /webgl/.test(kind)) window.kanadSeen.contexts.add(this);
     return context;
   };
 }

@@ -32,10 +32,12 @@ PAGES = {
     "cancelled": "/runs/{cancelled}",
     **{f"{run}, {tab}": f"/runs/{{{run}}}?tab={tab}" for run, tabs in TABS.items() for tab in tabs},
     "compare": "/compare?ids={h2},{fci},{vqe}",
+    "campaigns": "/campaigns",
+    "campaign": "/campaigns/{campaign}",
     "queue": "/queue",
     "library": "/library",
     "about": "/about",
-    "nowhere": "/runs/../nowhere",
+    "unknown run": "/runs/nothing",
 }
 
 
@@ -44,7 +46,7 @@ def opened(tab: Tab, name: str, runs: Runs) -> None:
     tab.page.goto(PAGES[name].format(**runs))
     tab.page.locator("h1").first.wait_for()
     tab.until("!document.querySelector('main')?.innerText.includes('Loading')", f"{name} to be loaded")
-    if name.partition(",")[2]:
+    if ", " in name:
         tab.page.locator("[role=tabpanel] > *").first.wait_for()
 
 
@@ -62,7 +64,7 @@ def violations(tab: Tab) -> list[str]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_page_has_a_violation(theme: str, server: Server, runs: Runs, open_tab: OpenTab) -> None:
     tab = open_tab(server, color_scheme=theme)
-    tab.refusals_expected = True  # of "nowhere"
+    tab.refusals_expected = True  # of the unknown run
     found = {}
     for name in PAGES:
         opened(tab, name, runs)
@@ -88,7 +90,7 @@ def test_nothing_is_wider_than_the_window(
 def test_no_page_logs_an_error_or_asks_elsewhere(server: Server, runs: Runs, open_tab: OpenTab) -> None:
     tab = open_tab(server)
     for name in PAGES:
-        if name != "nowhere":
+        if name != "unknown run":
             opened(tab, name, runs)
             tab.page.wait_for_load_state("networkidle")
             assert (name, tab.errors, tab.strangers) == (name, [], [])

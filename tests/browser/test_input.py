@@ -109,10 +109,14 @@ def test_options_come_from_the_server(tab: Tab, server: Server) -> None:
     assert offered == [method["name"] for method in methods]
     for method in methods:
         choose.select_option(method["name"])
-        options = method["options"].get("properties", {})
-        group = page.locator("details", has=page.locator("summary", has_text=": options")).last
-        fields = group.locator(".options .field, .options .check")
-        tab.wait(lambda: fields.count() >= len(options), f"the options of {method['name']}")
+        wait_for_options(tab, method["name"], len(method["options"].get("properties", {})))
+
+
+def wait_for_options(tab: Tab, method: str, least: int) -> None:
+    """Wait until at least so many fields are there for the method's own options."""
+    group = tab.page.locator("details", has=tab.page.locator("summary", has_text=": options")).last
+    fields = group.locator(".options .field, .options .check")
+    tab.wait(lambda: fields.count() >= least, f"the options of {method}")
 
 
 def test_too_large_is_told_with_what_would_fit(tab: Tab) -> None:

@@ -32,6 +32,7 @@ def test_h2_in_three_clicks(tab: Tab, server: Server) -> None:
     page.wait_for_url("**/runs/*")
     tab.status("Completed")
     assert tab.energy() == pytest.approx(H2_HARTREE, abs=1e-6)
+    tab.until("kanadSeen.labels.at(-1) >= 2", "the chart")
     identity = page.url.rpartition("/")[2]
     brought = {event["seq"] for event in tab.events if event["type"] == "convergence"}
     assert tab.chart_points() == len(brought) >= 2, "the chart has what the stream brought"
@@ -52,6 +53,7 @@ def test_h2_grows_from_nothing_while_it_is_watched(start_server: Callable[..., S
     server.http.post(f"/api/v1/experiments/{ahead}/cancel")
     tab.status("Completed")
     assert tab.energy() == pytest.approx(H2_HARTREE, abs=1e-6)
+    tab.until("kanadSeen.labels.at(-1) >= 2", "the chart")
     sizes = tab.seen("labels")
     assert sizes[0] == 0
     assert sizes[-1] == tab.chart_points() >= 2

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import OpenTab
 from tests.browser.tab import Tab, difference, pixels
 from tests.browser.world import Runs
-from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
 
@@ -35,9 +33,8 @@ def test_orbitals_come_as_binary_grids(tab: Tab, runs: Runs) -> None:
     page = tab.go(f"/runs/{runs['water']}")
     page.get_by_label("Orbital", exact=True).select_option("5")
     page.get_by_label("Isovalue").wait_for()
-    asked = [url for url in tab.requests if "/artifacts/" in url]
-    assert any("orbitals.grid" in url for url in asked)
-    assert not any(".cube" in url for url in asked)
+    tab.wait(lambda: any("orbitals.grid" in url for url in tab.requests), "the grid to be asked for")
+    assert not any(".cube" in url for url in tab.requests)
 
 
 def test_structure_is_drawn_and_stands_still(tab: Tab, runs: Runs) -> None:
@@ -59,14 +56,3 @@ def test_one_webgl_context_serves_every_page(tab: Tab, runs: Runs) -> None:
         page.locator(".mol canvas").first.wait_for()
     assert tab.loads == 1
     assert tab.seen("contexts") == 1
-
-
-def test_without_webgl_the_page_says_so(runs: Runs, server: Server, open_tab: OpenTab) -> None:
-    tab = open_tab(server)
-    tab.refusals_expected = True
-    tab.context.add_init_script("window.kanadWithoutWebGL = true;")
-    page = tab.go(f"/runs/{runs['water']}")
-    page.get_by_text("This browser shows no 3D").wait_for()
-    page.get_by_role("tab", name="Geometry").click()
-    page.get_by_role("tabpanel").get_by_text("0.757").first.wait_for()
-    tab.errors.clear()  # the 3D engine's own complaint

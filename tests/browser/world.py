@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.server import Server, probe
+from tests.support.server import Server, probe, wait_for
 
 Runs = dict[str, str]
 
@@ -39,6 +39,13 @@ SPECS: dict[str, dict[str, Any]] = {
     "markup": {"name": MARKUP, "molecule": _H2, "method": {"name": "hf"}, "tags": [MARKUP[:60]], "fresh": True},
 }
 
+CAMPAIGN: dict[str, Any] = {
+    "name": "Hydrides",
+    "tags": ["paper"],
+    "template": {"task": {"name": "energy"}},
+    "grid": {"molecules": [_H2, {"library": "LiH"}], "methods": [{"name": "hf"}, {"name": "mp2"}], "bases": ["sto-3g"]},
+}
+
 
 def post_all(server: Server) -> Runs:
     """Post them, and wait until each has ended."""
@@ -49,4 +56,8 @@ def post_all(server: Server) -> Runs:
     server.running(cancelled)
     server.http.post(f"/api/v1/experiments/{cancelled}/cancel")
     server.ended(cancelled)
-    return ids | {"cancelled": str(cancelled)}
+    campaign = server.http.post("/api/v1/campaigns", json=CAMPAIGN).raise_for_status().json()["id"]
+    wait_for(
+        lambda: server.http.get(f"/api/v1/campaigns/{campaign}").json()["status"] == "ended", "the campaign to end"
+    )
+    return ids | {"cancelled": str(cancelled), "campaign": str(campaign)}
