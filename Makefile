@@ -22,7 +22,6 @@ help:
 	@echo "make check  ruff and mypy"
 	@echo "make bench  print the benchmark table of the server"
 	@echo "make bench-stream, bench-solvers, bench-cost   those of the stream, the solvers and their price"
-	@echo "make bench-solvers, bench-cost   those of the solvers and of their price"
 	@echo "make bench-browser   how fast the pages are"
 	@echo "make screenshots   take the pictures of the docs anew"
 	@echo "make accuracy   print the table of docs/accuracy.md"
