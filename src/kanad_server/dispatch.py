@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import assert_never
@@ -35,6 +35,10 @@ MAX_HAMILTONIANS = 200_000_000
 """Characters of all FCIDUMPs that wait or run: they are kept in memory."""
 
 
+def _never(_: str) -> bool:
+    return False
+
+
 class Dispatch:
     """Gives waiting work to free slots. `run` serves until cancelled."""
 
@@ -47,7 +51,9 @@ class Dispatch:
         max_waiting: int,
         max_waiting_per_person: int = 10_000,
         files: Files | None = None,
+        is_large: Callable[[str], bool] = _never,
     ) -> None:
+        self._is_large = is_large
         self._journal = journal
         self._engine = engine
         self._files = files
@@ -356,7 +362,7 @@ class Dispatch:
 
     def _need_of(self, experiment: Experiment) -> Need:
         limits = experiment.spec.limits
-        return Need(memory_mb=limits.memory_mb, threads=limits.threads)
+        return Need(memory_mb=limits.memory_mb, threads=limits.threads, is_large=self._is_large(experiment.spec_hash))
 
     def _end(self, work: Work, verdict: Verdict) -> None:
         """Tell the members how the attempt ended; those that get another one wait again."""

@@ -15,9 +15,10 @@ from kanad_server.errors import Impossible
 from kanad_server.webhooks import Allowed
 from kanad_solvers.errors import FieldError
 from kanad_solvers.prepare import Parsed, Prepared
-from kanad_solvers.spec import Molecule, Probe, Spec
+from kanad_solvers.spec import Molecule, Probe, Spec, spec_hash
 
 REMEMBERED = 1_024
+REMEMBERED_ESTIMATES = 20_000
 LONGEST_REMEMBERED = 20_000
 """Bytes; longer questions (large FCIDUMPs) are asked each time."""
 ASKED_AT_ONCE = 64
@@ -37,6 +38,7 @@ class Intake:
         self._allowed = allowed or Allowed((), ())
         self._enable_probe = enable_probe
         self._remembered: OrderedDict[bytes, Prepared] = OrderedDict()
+        self._seconds: OrderedDict[str, float] = OrderedDict()
 
     async def prepare(self, spec: Spec) -> Prepared:
         """The canonical spec with its molecule and its price (which may say that it is not feasible).
@@ -116,6 +118,11 @@ class Intake:
         _refuse_too_large(prepared, here)
         return prepared
 
+    def is_longer(self, seconds: float, asked: str) -> bool:
+        """Whether a spec, by its hash, is estimated to take longer; so is one whose estimate is not remembered."""
+        high = self._seconds.get(asked)
+        return high is None or high > seconds
+
     def _refuse_probe(self, spec: Spec, place: Place) -> None:
         if isinstance(spec.method, Probe) and not self._enable_probe:
             raise Impossible(
@@ -132,6 +139,9 @@ class Intake:
 
     def _remember(self, question: bytes, reply: bytes) -> Prepared:
         prepared = answers.decode_prepared(reply)
+        self._seconds[spec_hash(prepared.spec)] = prepared.estimate.seconds[1]
+        if len(self._seconds) > REMEMBERED_ESTIMATES:
+            self._seconds.popitem(last=False)
         if len(question) > LONGEST_REMEMBERED:
             return prepared
         self._remembered[question] = prepared

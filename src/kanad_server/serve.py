@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from kanad_server import connections, tokens
 from kanad_server.app import create_app
+from kanad_server.engines import choice
 from kanad_server.errors import StartRefused
 from kanad_server.settings import Settings
 
@@ -42,8 +43,7 @@ async def serve(settings: Settings) -> None:
     Raises:
         StartRefused: the address or the data directory cannot be used.
     """
-    if settings.engine != "local":
-        raise StartRefused("invalid_settings", f"engine must be local, got {settings.engine!r}")
+    choice.check(settings)
     _check_exposure(settings)
     limits = connections.Limits(
         connections=connections.places(settings.max_connections, settings.slots),

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from kanad_server import clock, datadir, keeper, webhooks
 from kanad_server.dispatch import Dispatch
+from kanad_server.engines import Engine, choice
 from kanad_server.engines.desk import Desk
-from kanad_server.engines.local import LocalEngine
 from kanad_server.engines.worker import Keeping
 from kanad_server.files import Files
 from kanad_server.gate import Gate
@@ -35,7 +36,7 @@ class Service:
     store: Store
     hub: Hub
     journal: Journal
-    engine: LocalEngine
+    engine: Engine
     dispatch: Dispatch
     intake: Intake
     desk: Desk
@@ -79,10 +80,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             scratch = settings.scratch_path
             files = Files(datadir.kept_files(data.absolute()))
             keeping = Keeping(str(files.directory), settings.checkpoint_s)
-            async with LocalEngine(settings.slots, scratch, journal, keeping) as engine:
+            async with choice.open_engine(settings, scratch, journal, keeping) as engine:
                 desk = Desk(scratch)
                 allowed = Allowed(settings.notified_origins, settings.notified_networks)
                 secret = webhooks.secret_of(settings.notify_secret, data) if allowed.origins else ""
+                intake = Intake(desk, enable_probe=settings.enable_probe, allowed=allowed)
                 service = Service(
                     settings=settings,
                     store=store,
@@ -96,8 +98,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                         max_waiting=settings.max_waiting,
                         max_waiting_per_person=settings.max_waiting_per_person,
                         files=files,
+                        is_large=partial(intake.is_longer, settings.local_up_to_s),
                     ),
-                    intake=Intake(desk, enable_probe=settings.enable_probe, allowed=allowed),
+                    intake=intake,
                     notifier=Notifier(store, allowed, secret),
                     desk=desk,
                     files=files,

@@ -33,6 +33,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: str = "kanad-data"
     slots: Annotated[int, Meta(ge=1, le=1024)] = msgspec.field(default_factory=_cores)
     engine: str = "local"
+    cluster_ca_file: str = ""
+    cluster_certfile: str = ""
+    cluster_keyfile: str = ""
+    cluster_dir: str = ""
+    local_up_to_s: Annotated[float, Meta(ge=0)] = 60.0
     enable_probe: bool = False
     max_attempts: Annotated[int, Meta(ge=1, le=10)] = 2
     max_waiting: Annotated[int, Meta(ge=1)] = 100_000

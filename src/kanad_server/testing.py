@@ -134,6 +134,9 @@ class ScriptedEngine:
         self.slots = slots
         self._changed.set()
 
+    async def warm(self) -> None:
+        """They are up."""
+
     async def changed(self) -> None:
         """Wait until slots have come or gone."""
         await self._changed.wait()

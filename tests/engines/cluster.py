@@ -23,7 +23,8 @@ class Cluster:
 
     def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self.folder, self._options = folder, options
-        self._environment = os.environ | (environment or {})
+        self.ledger = folder / "ledger"
+        self._environment = os.environ | {"KANAD_PROBE_LEDGER": str(self.ledger)} | (environment or {})
         self.port = free_port()
         self.address = f"tcp://127.0.0.1:{self.port}"
         self.scheduler = self.start_scheduler()

@@ -91,6 +91,9 @@ class Engine(Protocol):
     def slots(self) -> Sequence[Slot]:
         """The slots that can run attempts now."""
 
+    async def warm(self) -> None:
+        """Bring the slots up; an engine that has to be held runs until cancelled."""
+
     async def changed(self) -> None:
         """Wait until slots have come or gone."""
 

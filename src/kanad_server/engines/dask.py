@@ -129,15 +129,24 @@ class DaskEngine:
                     await client
                 await self._stay(client)
                 self._say("the connection to the scheduler broke")
+            except asyncio.CancelledError:
+                await self._farewell()
+                raise
             except Exception as error:  # of many kinds, from refused connections to unknown protocols
                 self._say(f"{type(error).__name__}: {error}"[:500])
             finally:
                 await self._leave(client)
             await asyncio.sleep(RETRY_S)
 
+    async def _farewell(self) -> None:
+        """The server goes down: what it has in the cluster ends first, for it is run again at the next start."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S / 3):
+                while any(slot.is_busy for slot in self._every_slot()):
+                    await asyncio.sleep(0.01)
+        await dask_slot.settle()
+
     async def _leave(self, client: Any) -> None:
-        if self.client is not None:
-            await dask_slot.settle()
         self.client = None
         self._changed.set()
         if client is not None:

@@ -204,7 +204,10 @@ class DaskSlot:
         from distributed import Future
 
         self._has_gap = True  # what came meanwhile is in the scheduler's log
-        self._watch(Future(self._run, self._cluster.client))
+        client = self._cluster.client
+        self._watch(Future(self._run, client))
+        # A future that is made anew tells the scheduler nothing by itself.
+        client._send_to_scheduler({"op": "client-desires-keys", "keys": [self._run], "client": client.id})
         self._wake.set()
 
     # The attempt
