@@ -25,7 +25,7 @@ def saved(tab: Tab, button: Locator, folder: Path) -> Path:
     """The file that a click on a button gives."""
     with tab.page.expect_download() as waiting:
         button.click()
-    path = folder / waiting.value.suggested_filename
+    path: Path = folder / waiting.value.suggested_filename
     waiting.value.save_as(path)
     return path
 
