@@ -63,7 +63,7 @@ MP2_S = 3e-10
 CCSD_S = 2.7e-10
 TRIPLES_S = 2.5e-10
 DETERMINANT_S = 3e-9
-SUBSPACE_S = 2e-6
+SUBSPACE_S = 4e-6
 SELECTED_S = 6e-6
 SAMPLED_S = 5e-7
 ROTATION_S = 2e-9
@@ -234,9 +234,9 @@ class _Work:
             seconds += GRID_S * points * n * min(n, 150) * SCF_CYCLES * spins + 3e-6 * points
             memory_mb += min(points * n * BYTES / MB * 4, 600)
         if spins == 2:
-            seconds *= 2  # the stability analysis
+            seconds *= 4  # the stability analysis, and what is followed
         if self.spec.solvent is not None:
-            seconds = 4 * seconds + 0.1 * self.atoms
+            seconds = 4 * seconds + 0.6 * self.atoms  # the gas phase first, then the surface in every cycle
         return Price(seconds, memory_mb)
 
     def _response(self, field: Price) -> Price:
@@ -253,7 +253,8 @@ class _Work:
         if isinstance(self.method, MollerPlesset):
             return Price(field.seconds + MP2_S * occupied * n**4, field.memory_mb + transformed)
         cycles = CLUSTER_CYCLES * (2 if isinstance(self.spec.task, Energy) else 1)
-        seconds = field.seconds + spins * cycles * (1e-3 + CCSD_S * occupied**2 * empty**4)
+        each_s = 1e-3 if self.is_restricted else 1.5e-2  # of Python, beside the arithmetic
+        seconds = field.seconds + spins * cycles * (each_s + CCSD_S * occupied**2 * empty**4)
         if isinstance(self.method, PerturbativeTriples):
             seconds += spins * TRIPLES_S * occupied**3 * empty**4
         if isinstance(self.spec.task, ExcitedStates):
@@ -329,11 +330,13 @@ class _Work:
         if isinstance(task, Optimize):
             return 3.0 * min(task.max_steps, 4 + self.atoms)
         if isinstance(task, Frequencies):
-            steps = 3.0 * (6 + self.atoms) if task.optimize_first else 1.0
-            return steps + 24 + 6 * self.atoms
+            steps = 3.0 * (4 + self.atoms) if task.optimize_first else 1.0
+            hessian = 24.0 + 6 * self.atoms
+            # On a grid an energy costs more, and the Hessian the fewer of them.
+            return steps + (0.5 * hessian if isinstance(self.method, DensityFunctional) else hessian)
         if isinstance(task, Energy) and task.gradient:
             if isinstance(self.method, MollerPlesset):
-                return 5.0  # of a short energy: the gradient solves for the response of the orbitals
+                return 14.0  # of a short energy: the gradient solves for the response of the orbitals
             return 2.0 if analytic else 6.0 * self.atoms + 1
         return 1.0
 

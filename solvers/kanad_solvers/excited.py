@@ -11,7 +11,7 @@ from pyscf import tdscf  # noqa: F401  # gives the fields their TDA, TDHF and TD
 
 from kanad_solvers import fields, mean_field, mole, properties, pyscf_log, self_consistent
 from kanad_solvers.errors import InvalidSpec, NotConverged
-from kanad_solvers.properties import EV_PER_HARTREE, Array
+from kanad_solvers.properties import Array
 from kanad_solvers.result import ElectronicState, Result
 from kanad_solvers.run import Watch
 from kanad_solvers.spec import ExcitedStates, Spec
@@ -241,21 +241,8 @@ def _excited_density(x: Array, occupied: int, norb: int) -> Array:
 def _states(field: Any, roots: list[Root]) -> tuple[ElectronicState, ...]:
     """The ground state and the excited ones, as they stand in the result."""
     floor = float(field.e_tot)
-    ground = ElectronicState(
-        index=0,
-        energy_hartree=floor,
-        excitation_ev=0.0,
-        **properties.spin_fields(mean_field.describe(field).s_squared),
+    return properties.electronic_states(
+        [floor, *(floor + root.energy for root in roots)],
+        [mean_field.describe(field).s_squared, *(root.s_squared for root in roots)],
+        (root.dipole for root in roots),
     )
-    excited = [
-        ElectronicState(
-            index=index,
-            energy_hartree=floor + root.energy,
-            excitation_ev=root.energy * EV_PER_HARTREE,
-            oscillator_strength=properties.oscillator_strength(root.energy, root.dipole),
-            transition_dipole_au=properties.vector(root.dipole),
-            **properties.spin_fields(root.s_squared),
-        )
-        for index, root in enumerate(roots, start=1)
-    ]
-    return (ground, *excited)

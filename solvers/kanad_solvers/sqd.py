@@ -40,7 +40,7 @@ from kanad_solvers.spec import (
     Spec,
     name_of,
 )
-from kanad_solvers.subspace import Solution, Subspace
+from kanad_solvers.subspace import Solution, Subspace, refuse_size
 
 if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
@@ -49,7 +49,6 @@ MEMORY = "sqd"
 CARRIED_AMPLITUDE = 1e-4  # strings of the best state with a larger amplitude stay; as in qiskit-addon-sqd
 ENERGY_STABLE = 1e-8  # hartree
 OCCUPANCIES_STABLE = 1e-5
-VECTORS_HELD = 32  # CI matrices that Davidson's method keeps
 COMPARED_DETERMINANTS = 40_000  # selected CI beside the method takes seconds at most up to here
 
 
@@ -329,19 +328,8 @@ class _Search:
             if len(alpha) * len(beta) >= self._roots:
                 break
             wanted += 1
-        self._refuse_size(len(alpha) * len(beta))
+        refuse_size(len(alpha) * len(beta), self._memory_mb, "lower samples_per_batch")
         return alpha, beta
-
-    def _refuse_size(self, size: int) -> None:
-        needed = size * 8 * VECTORS_HELD / 1e6
-        if needed > self._memory_mb:
-            raise TooLarge(
-                f"a subspace of {size} determinants needs {needed:.0f} MB, "
-                f"the limit is {self._memory_mb} MB; lower samples_per_batch",
-                determinants=size,
-                needed_mb=round(needed),
-                limit_mb=self._memory_mb,
-            )
 
 
 def _carried(best: Solution) -> tuple[Strings, Strings]:

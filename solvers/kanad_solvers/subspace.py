@@ -13,6 +13,7 @@ from pyscf.fci import cistring, direct_spin1, selected_ci
 
 from kanad_solvers import full_ci
 from kanad_solvers.active_space import Window
+from kanad_solvers.cost import SUBSPACE_VECTORS
 from kanad_solvers.errors import TooLarge
 from kanad_solvers.properties import Array
 from kanad_solvers.run import Watch
@@ -23,7 +24,6 @@ GUESS_DETERMINANTS = 200
 ENERGY_TOLERANCE = 1e-10  # hartree, change per cycle
 MAX_CYCLES = 100
 LEVEL_SHIFT = 1e-3  # keeps the preconditioner finite
-VECTORS_HELD = 32  # CI matrices that Davidson's method keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Solution:
 
 def refuse_size(size: int, memory_mb: float, advice: str) -> None:
     """Raises TooLarge when vectors over `size` determinants do not fit into the memory limit."""
-    needed = size * 8 * VECTORS_HELD / 1e6
+    needed = size * 8 * SUBSPACE_VECTORS / 1e6
     if needed > memory_mb:
         raise TooLarge(
             f"a subspace of {size} determinants needs {needed:.0f} MB, the limit is {memory_mb} MB; {advice}",

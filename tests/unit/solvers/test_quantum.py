@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from kanad_solvers import adapt, qasm, statevector
+from kanad_solvers import adapt, checks, qasm, statevector
+from kanad_solvers.errors import InvalidSpec
+from kanad_solvers.prepare import prepare
+from kanad_solvers.spec import Spec
 from kanad_solvers.statevector import Ansatz
 from tests.unit.solvers.solving import H2, LIH, WATER, Reports, solve
 
@@ -101,6 +105,22 @@ def test_lucj_from_ccsd_amplitudes() -> None:
     better = [vqe(LIH, {"active_space": SMALL}, ansatz="lucj", layers=n)[0].energy_hartree for n in (1, 2)]
     fci, _ = solve(LIH, {"name": "fci"}, active_space=SMALL)
     assert fci.energy_hartree - 1e-8 < better[1] <= better[0] + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("$.method.ansatz", {"name": "vqe", "ansatz": "lucj"}),
+        ("$.method.sampler", {"name": "sqd", "sampler": "lucj"}),
+    ],
+)
+def test_without_ffsim_lucj_is_refused_with_what_to_install(
+    path: str, method: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "find_spec", lambda _: None)
+    with pytest.raises(InvalidSpec, match=r"pip install 'kanad-server\[quantum\]'") as caught:
+        prepare(msgspec.convert({"molecule": H2, "method": method}, Spec))
+    assert [error.path for error in caught.value.errors] == [path]
 
 
 # Shots

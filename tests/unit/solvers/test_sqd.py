@@ -13,7 +13,8 @@ from pyscf.fci import cistring, direct_spin1, selected_ci
 
 from kanad_solvers import active_space, mole, sampling, subspace
 from kanad_solvers.active_space import Window
-from kanad_solvers.errors import InvalidSpec
+from kanad_solvers.cost import SUBSPACE_VECTORS
+from kanad_solvers.errors import InvalidSpec, TooLarge
 from kanad_solvers.molecule import parse
 from kanad_solvers.run import Watch
 from kanad_solvers.sampling import Strings
@@ -240,6 +241,13 @@ def test_davidson_finds_what_the_whole_matrix_has(count: int, monkeypatch: pytes
     assert found.energies == pytest.approx(whole.energies, abs=1e-8)
     again = Subspace(window, (strings, strings)).lowest(count, found, quiet())
     assert again.energies == pytest.approx(whole.energies, abs=1e-8)
+
+
+def test_the_size_that_is_priced_is_the_size_that_is_refused() -> None:
+    most = 64 * 1e6 / 8 / SUBSPACE_VECTORS
+    subspace.refuse_size(int(most), 64, "take less")
+    with pytest.raises(TooLarge, match="take less"):
+        subspace.refuse_size(int(most) + 1, 64, "take less")
 
 
 def test_strings_with_other_electrons_are_refused() -> None:
