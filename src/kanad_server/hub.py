@@ -84,7 +84,7 @@ class _Channel:
     def __init__(self) -> None:
         self.last_seq = 0
         self.is_over = False
-        self.viewers = 0
+        self.viewers: set[_Viewer] = set()
         self._tail: deque[Message] = deque()
         self._tail_bytes = 0
         self._waiting: dict[_Viewer, None] = {}
@@ -142,7 +142,7 @@ class _Channel:
                 if not rows:
                     return None
                 batch = fitting([Message(body, seq) for seq, body in rows])
-                if self.viewers > 1:
+                if len(self.viewers) > 1:
                     self._replays[after] = batch
                     if len(self._replays) > REPLAYS_KEPT:
                         del self._replays[next(iter(self._replays))]
@@ -205,7 +205,7 @@ class Hub:
         `sink.clear` raises is raised.
         """
         viewer = _Viewer(sink, after)
-        with self._join(experiment_id) as channel:
+        with self._join(experiment_id, viewer) as channel:
             while not self.is_closing:
                 batch = channel.behind(viewer.after, channel.last_seq)
                 if batch is None and not 0 < channel.last_seq <= viewer.after:
@@ -226,6 +226,14 @@ class Hub:
                     if not self.is_closing:
                         await sink.clear()
         return None
+
+    @property
+    def lag(self) -> int:
+        """How many events the viewer is behind who is furthest behind what was published to it."""
+        return max(
+            (channel.last_seq - viewer.after for channel in self._channels.values() for viewer in channel.viewers),
+            default=0,
+        )
 
     def close(self) -> None:
         """Let every viewer go, because the server goes down."""
@@ -260,12 +268,12 @@ class Hub:
             self.viewers -= 1
 
     @contextmanager
-    def _join(self, experiment_id: str) -> Iterator[_Channel]:
+    def _join(self, experiment_id: str, viewer: _Viewer) -> Iterator[_Channel]:
         channel = self._channels.setdefault(experiment_id, _Channel())
-        channel.viewers += 1
+        channel.viewers.add(viewer)
         try:
             yield channel
         finally:
-            channel.viewers -= 1
+            channel.viewers.discard(viewer)
             if not channel.viewers:
                 del self._channels[experiment_id]

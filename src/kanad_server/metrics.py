@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -121,10 +123,19 @@ def _experiments(service: Service, counts: dict[str, int]) -> Iterable[Family]:
     yield engines
     yield GaugeMetricFamily("kanad_queue_length", "Waiting experiments", service.dispatch.queue_length)
     yield GaugeMetricFamily("kanad_viewers", "Connected viewers", service.hub.viewers)
+    yield GaugeMetricFamily("kanad_viewer_lag_events", "Events the slowest viewer is behind", max(0, service.hub.lag))
+    yield GaugeMetricFamily("kanad_disk_free_bytes", "Room at the data directory", _free(service.settings.data_path))
     yield GaugeMetricFamily("kanad_uncommitted_events", "Events on their way to the store", journal.uncommitted)
     yield GaugeMetricFamily("kanad_ready", "Whether the server can take work", float(not service.unready()))
     yield CounterMetricFamily("kanad_events", "Events published", journal.events_published)
     yield CounterMetricFamily("kanad_commits", "Transactions of the journal", journal.commits)
+
+
+def _free(data: Path) -> float:
+    try:
+        return float(shutil.disk_usage(data).free)
+    except OSError:
+        return 0.0
 
 
 def _seconds(begin: str, end: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from kanad_server.peer import Pulse
 from kanad_server.settings import Settings
 from kanad_server.store import SqliteStore, Store
 from kanad_server.webhooks import Allowed
+from kanad_server.wire import Experiment
+
+log = logging.getLogger(__name__)
 
 SETTLE_S = 2.0
 
@@ -52,6 +56,15 @@ class Service:
         self.dispatch.is_draining = True
         self.hub.close()
 
+    def status_changed(self, experiment: Experiment) -> None:
+        """An experiment has a new status, which is committed: count it, and log each end."""
+        self.metrics.status_changed(experiment)
+        if experiment.is_final:
+            level = logging.WARNING if experiment.status == "failed" else logging.INFO
+            code = "" if experiment.error is None else experiment.error.code
+            about = {"experiment_id": experiment.id, "attempt": experiment.attempt, "owner": experiment.owner}
+            log.log(level, "experiment %s", experiment.status, extra=about | {"code": code} if code else about)
+
     def unready(self) -> list[str]:
         """Why the server cannot take work now; empty when it can."""
         reasons = []
@@ -61,7 +74,7 @@ class Service:
             reasons.append("the store cannot write")
         slots = self.engine.slots
         if slots and all(slot.view().state == "starting" for slot in slots):
-            reasons.append("no slot is up yet")
+            reasons.append("no slot is alive")
         return reasons
 
 
@@ -116,7 +129,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 @asynccontextmanager
 async def _running(service: Service) -> AsyncIterator[None]:
     """The service's tasks. A task that fails takes the service down: it would be lame without it."""
-    service.journal.on_status = service.metrics.status_changed
+    service.journal.on_status = service.status_changed
     service.journal.on_notify = service.notifier.wake
     async with asyncio.TaskGroup() as group:
         committing = group.create_task(service.journal.run(), name="journal")

@@ -16,6 +16,8 @@ from kanad_server.engines.slot import Gate, ProcessSlot
 from kanad_server.engines.worker import Keeping
 from kanad_server.wire import EngineView
 
+REVIVE_S = 1.0
+
 
 class LocalEngine:
     """`count` process slots. Enter it to start the forkserver; `warm` starts the processes; leaving ends them all."""
@@ -54,8 +56,11 @@ class LocalEngine:
         return self
 
     async def warm(self) -> None:
-        """Start every process, so that the first attempt finds one."""
+        """Start every process, and again each one that dies while idle, until cancelled."""
         await asyncio.gather(*(slot.start() for slot in self._slots))
+        while True:
+            await asyncio.sleep(REVIVE_S)
+            await asyncio.gather(*(slot.revive() for slot in self._slots))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

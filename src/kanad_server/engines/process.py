@@ -91,6 +91,14 @@ class WorkerProcess:
         _, memory_mb = (None, None) if self.pid is None else usage(self.pid)
         return memory_mb is not None and memory_mb > WORN_MB
 
+    def is_alive(self) -> bool:
+        """Whether the process was launched and has not ended."""
+        if self._pidfd is None:
+            return False
+        ends = select.poll()
+        ends.register(self._pidfd, select.POLLIN)
+        return not ends.poll(0)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, through a descriptor that can never mean another process."""
         if self._pidfd is not None:

@@ -83,6 +83,16 @@ class ProcessSlot:
             if self._process is None:
                 self._process = await launched(self._scratch)
 
+    async def revive(self) -> None:
+        """Replace a process that has died while idle, so that the next attempt finds one."""
+        if self._job is None and (self._process is None or self._is_dead()):
+            log.warning("an idle worker has died; starting another", extra={"slot": self._name})
+            await self.close()  # which lets go of the process before anything else can come between
+            try:
+                await self.start()
+            except (OSError, EOFError, BrokenProcessPool) as error:  # no memory, no processes left: it is tried again
+                log.error("no worker came up", extra={"slot": self._name, "cause": repr(error)})
+
     async def close(self) -> None:
         """End the process; a running attempt is over."""
         if self._process is not None:
@@ -117,7 +127,7 @@ class ProcessSlot:
 
     def view(self) -> SlotView:
         """The slot as it is now."""
-        pid = None if self._process is None else self._process.pid
+        pid = None if self._process is None or self._is_dead() else self._process.pid
         cpu_s, memory_mb = (None, None) if pid is None else usage(pid)
         return SlotView(
             name=self._name,
@@ -138,7 +148,11 @@ class ProcessSlot:
     def _state(self) -> Literal["starting", "idle", "running", "stopping"]:
         if self._job is not None:
             return "stopping" if self._is_cancelled else "running"
-        return "starting" if self._process is None else "idle"
+        return "starting" if self._process is None or self._is_dead() else "idle"
+
+    def _is_dead(self) -> bool:
+        """Whether the process has died while idle; one that dies under an attempt is seen by its reader."""
+        return self._job is None and self._process is not None and not self._process.is_alive()
 
     def _signal_cancel(self, process: WorkerProcess) -> None:
         process.cancel_flag.value = 1

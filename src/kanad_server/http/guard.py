@@ -70,6 +70,9 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}") and origin not in self._origins:
             raise Forbidden("origin_not_allowed", f"pages of {origin[:80]!r} may not use this server")
+        for name in query:
+            if len(query.getlist(name)) > 1:
+                raise Malformed("invalid_query", f"the parameter {name[:80]!r} is there more than once")
         if TOKEN_PARAMETERS & {name.lower() for name in query}:
             raise Malformed(
                 "token_in_address",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ExceptionHandler
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import ExceptionHandler, Scope
 
 from kanad_server.errors import Refused, TooMany, Unauthorized, Unavailable
 from kanad_server.wire import Problem
@@ -81,6 +83,11 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """What Starlette itself raises: no such route, method not allowed."""
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names those of one route; a path may have two
+        found = list(_routes(request.app.routes, {**request.scope, "root_path": ""}))
+        methods = {method for route in found if route.path == found[0].path for method in route.methods or ()}
+        headers["Allow"] = ", ".join(sorted(methods))
     return problem(
         Problem(
             title=HTTPStatus(error.status_code).phrase,
@@ -88,8 +95,18 @@ async def _http(request: Request, error: Exception) -> Response:
             detail=f"{request.method} is not served at this address",
             code=_CODES.get(error.status_code, "refused"),
         ),
-        dict(error.headers or {}),
+        headers,
     )
+
+
+def _routes(routes: Iterable[BaseRoute], scope: Scope) -> Iterator[Route]:
+    """The routes at this path, whatever their methods."""
+    for route in routes:
+        match, inner = route.matches(scope)
+        if match is not Match.NONE and isinstance(route, Mount):
+            yield from _routes(route.routes, {**scope, **inner})
+        elif match is not Match.NONE and isinstance(route, Route):
+            yield route
 
 
 async def _gone(request: Request, error: Exception) -> Response:

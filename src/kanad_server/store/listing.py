@@ -132,11 +132,21 @@ def _conditions(wanted: Filter) -> list[_Condition]:
         if (value := getattr(wanted, name)) is not None
     ]
     if wanted.tag is not None:
-        text = "EXISTS (SELECT 1 FROM experiment_tags WHERE tag = ? AND number = e.number)"
-        found.append(_Condition(text, [wanted.tag], "SELECT number FROM experiment_tags WHERE tag = ?", [wanted.tag]))
+        found.append(_tagged(wanted.tag))
     if wanted.q is not None:
         found.append(_search(wanted.q))
     return found
+
+
+def _tagged(tag: str) -> _Condition:
+    """One of the tags, as a whole. SQLite's JSON functions end a text at NUL, so that such a tag is found by what is
+    before it, and told from others by the tags as they were sent."""
+    indexed = tag.partition("\0")[0]
+    text, parameters = "EXISTS (SELECT 1 FROM experiment_tags WHERE tag = ? AND number = e.number)", [indexed]
+    if "\0" in tag:
+        text += " AND instr(e.tags, ?)"
+        parameters.append(msgspec.json.encode(tag).decode())
+    return _Condition(text, parameters, "SELECT number FROM experiment_tags WHERE tag = ?", [indexed])
 
 
 def _search(text: str) -> _Condition:
