@@ -7,6 +7,7 @@ WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: bench-stream bench-dask help run web docs test test-browser test-docs test-slow test-dask test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
+.PHONY: test-fuzz test-deploy lock
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
@@ -18,8 +19,10 @@ help:
 	@echo "make docs   build the site of the docs into build/site"
 	@echo "make test-dask   experiments on a Dask cluster of real processes, and its faults"
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
+	@echo "make test-fuzz   generated and hostile input; make test-deploy: the files of deploy/"
+	@echo "make lock   pin what the server depends on, by hash, in requirements.lock"
 	@echo "make reliability       write what they measured into docs/reliability.md"
-	@echo "make check  ruff and mypy"
+	@echo "make check  ruff, mypy and bandit"
 	@echo "make bench  print the benchmark table of the server"
 	@echo "make bench-stream, bench-solvers, bench-cost   those of the stream, the solvers and their price"
 	@echo "make bench-browser   how fast the pages are"
@@ -33,7 +36,7 @@ run: $(VENV)/installed
 web: $(WEB)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not dask and not browser and not docs"
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not dask and not fuzz and not deploy and not browser and not docs"
 
 test-browser: $(VENV)/installed-browser $(WEB) chromium
 	cd frontend && PATH="$$PATH:$(CURDIR)/$(BIN)" npm test --silent
@@ -63,6 +66,18 @@ test-dask: $(VENV)/installed-dev
 test-faults-all: $(VENV)/installed-dev
 	KANAD_FAULT_SCALE=1 KANAD_FAULT_PATIENCE=1 $(BIN)/pytest -q tests/faults
 
+test-fuzz: $(VENV)/installed-fuzz
+	$(BIN)/pytest -q -rP -m fuzz tests/fuzz
+
+test-deploy: $(VENV)/installed-lint
+	$(BIN)/pytest -q -rs -m deploy tests/deploy
+
+# Every dependency of a server with its hashes, and no address: any index, mirror or folder of wheels serves it.
+lock: | $(BIN)/python
+	$(BIN)/pip install --quiet "uv>=0.9"
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+
 reliability: $(VENV)/installed-dev
 	$(BIN)/python -m tests.faults.figures
 
@@ -70,6 +85,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src solvers hatch_build.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
@@ -107,6 +123,14 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 $(VENV)/installed-docs: pyproject.toml | $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable ".[dev,docs]"
 	@touch $@ $(VENV)/installed-dev $(VENV)/installed
+
+$(VENV)/installed-fuzz: pyproject.toml | $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable ".[dev,fuzz]"
+	@touch $@
+
+$(VENV)/installed-lint: pyproject.toml | $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable ".[dev,lint]"
+	@touch $@
 
 # playwright-core, which drives the browser; the browser itself is the system's.
 $(VENV)/installed-browser: pyproject.toml | $(VENV)/installed-dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -76,6 +77,19 @@ def test_every_code_of_a_refusal_is_listed() -> None:
 def test_every_method_and_task_is_in_the_readme() -> None:
     for name in (*METHODS, *TASKS):
         assert f"`{name}`" in README
+
+
+def test_every_extra_is_in_the_table_with_its_weight() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    operations = (ROOT / "docs/operations.md").read_text()
+    assert [name for name in project["optional-dependencies"] if f"`kanad-server[{name}]`" not in operations] == []
+
+
+def test_the_doctors_findings_are_each_in_the_table_of_what_to_do() -> None:
+    operations = (ROOT / "docs/operations.md").read_text()
+    names = set(re.findall(r'_(?:broken|warning)\(\s*"([a-z ]+)"', (ROOT / "src/kanad_server/doctor.py").read_text()))
+    assert len(names) >= 8
+    assert {name for name in names if f"| {name}: " not in operations} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
