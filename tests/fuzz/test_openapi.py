@@ -43,7 +43,7 @@ def fuzz(server: Server, folder: Path, *options: str) -> dict[str, Any]:
         "--max-response-time", "5", "--no-color", "--warnings", "off",
         "--report", "json", "--report-json-path", str(folder / "report.json"), *options,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=folder)
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     report["words"] = done.stdout[-6_000:]
     return report

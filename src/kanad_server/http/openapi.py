@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from kanad_server import __version__, wire
 from kanad_server.http.body import answer
+from kanad_server.store.base import SortKey
 
 PROBLEM = "application/problem+json"
 _REFERENCE = "#/components/schemas/{name}"
@@ -36,6 +37,8 @@ ALWAYS = (400, 401, 403, 429)
 """What the guard and the rules may answer to any call."""
 _INTEGER = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
+_LEFT_OUT = ""
+"""An empty parameter of the list is like one that is not there."""
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -47,10 +50,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="list", method="GET", path="/api/v1/experiments", summary="List experiments, newest first",
         responses={200: wire.ExperimentPage}, refusals=(503,),
         query={
-            "status": {"enum": ["queued", "running", "completed", "failed", "cancelled"]},
+            "status": {"enum": [_LEFT_OUT, "queued", "running", "completed", "failed", "cancelled"]},
             "method": _TEXT, "tag": _TEXT, "campaign": _TEXT, "q": _TEXT, "cursor": _TEXT,
-            "sort": {"enum": [sign + name for name in ("created_at", "finished_at", "energy_hartree", "name")
-                              for sign in ("", "-")]},
+            "sort": {"enum": [_LEFT_OUT, *get_args(SortKey)]},
             "limit": {"type": "integer", "minimum": 1, "maximum": 200}, "owner": _TEXT,
         },
     ),
