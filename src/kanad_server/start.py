@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kanad_server.engines import forkserver
+from kanad_server.errors import StartRefused
 from kanad_server.settings import Settings
 
 
@@ -20,4 +21,8 @@ def run(settings: Settings) -> None:
     from kanad_server.serve import serve
 
     logs.set_up(settings.log_level)
-    uvloop.run(serve(settings))
+    try:
+        uvloop.run(serve(settings))
+    except StartRefused:
+        forkserver.abandon()
+        raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import signal
 import sys
 import threading
 import types
@@ -39,6 +40,13 @@ def start(home: str) -> None:
     multiprocessing.set_forkserver_preload(PRELOADED)
     with launching, _environment(environment), without_main_module():
         multiprocessing.forkserver.ensure_running()
+
+
+def abandon() -> None:
+    """End it at once, also while it still loads PySCF; by itself it would notice only after that."""
+    pid = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager
