@@ -157,7 +157,7 @@ def test_an_after_that_cannot_be_is_told(server: Server, after: str) -> None:
     address = f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/{experiment_id}/stream?after={after}"
     with connect(address, proxy=None) as socket:
         with pytest.raises(ConnectionClosed):
-            socket.recv(timeout=10)
+            socket.recv(timeout=30)
         assert socket.close_code == 4400
         assert "after must be" in (socket.close_reason or "")
 
@@ -165,7 +165,7 @@ def test_an_after_that_cannot_be_is_told(server: Server, after: str) -> None:
 def test_a_stream_of_nothing_is_closed_4404(server: Server) -> None:
     with connect(f"{server.url.replace('http', 'ws', 1)}/api/v1/experiments/none/stream", proxy=None) as socket:
         with pytest.raises(ConnectionClosed):
-            socket.recv(timeout=10)
+            socket.recv(timeout=30)
         assert socket.close_code == 4404
 
 
@@ -288,7 +288,7 @@ def test_a_second_server_on_the_same_data_is_refused(start_server: StartServer) 
         [sys.executable, "-m", "kanad_server", "serve", "--port", "0", "--data-dir", str(server.data)],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=30,
         check=False,
     )
     assert second.returncode == 1
@@ -305,7 +305,7 @@ def test_a_file_that_is_no_database_stops_the_start_and_is_left_alone(tmp_path: 
         [sys.executable, "-m", "kanad_server", "serve", "--port", "0", "--data-dir", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=30,
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
