@@ -99,6 +99,10 @@ bench: $(VENV)/installed-dev
 bench-solvers: $(VENV)/installed-dev
 	$(BIN)/python bench/solvers.py
 
+bench-dask: $(VENV)/installed-dev
+	PYTHONPATH=. $(BIN)/python bench/dask.py
+	$(BIN)/python bench/scale.py
+
 bench-stream: $(VENV)/installed-dev
 	$(BIN)/python bench/stream.py
 

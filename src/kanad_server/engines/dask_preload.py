@@ -1,0 +1,30 @@
+"""For `dask worker --preload kanad_server.engines.dask_preload`: checks that attempts can run here.
+
+A worker without it serves too; it loads PySCF at its first attempt, and the server shows what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from typing import Any
+
+from kanad_server.engines import dask_worker
+
+
+async def dask_setup(worker: Any) -> None:
+    """Refuse to start where attempts could not run; otherwise load PySCF once for every thread.
+
+    Raises:
+        RuntimeError: says what is missing.
+    """
+    faults = dask_worker.faults()
+    if faults:
+        raise RuntimeError(f"this worker cannot run experiments: {'; '.join(faults)}")
+    multiprocessing.current_process().daemon = False  # see `dask_worker.offer`
+    await asyncio.to_thread(dask_worker.warm, worker.state.nthreads)
+
+
+def dask_teardown(worker: Any) -> None:
+    """End the children."""
+    dask_worker.close()
