@@ -137,7 +137,7 @@ function Diagram({ title, label, columns, names, file, data, children }: Diagram
   const ticks = niceTicks(low, high);
   const room = (WIDTH - 60) / columns.length;
   return (
-    <Frame label={label} file={file} data={data} tools={<h3>{title}</h3>} picture={() => drawnSvg(drawing.current)}>
+    <Frame label={label} file={file} data={data} tools={<h2>{title}</h2>} picture={() => drawnSvg(drawing.current)}>
     <svg ref={drawing} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} style={{ width: "100%", maxWidth: "34rem", height: "auto" }} font-size="11" fill="var(--ink-3)">
       {ticks.map((tick) => (
         <g key={tick}>
