@@ -19,7 +19,7 @@ SLOW = {case["id"] for case in CASES if case.get("slow")}
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, id=case["id"], marks=[pytest.mark.slow] * (case["id"] in SLOW))
+        pytest.param(case, id=case["id"], marks=[pytest.mark.slow, pytest.mark.timeout(900)] * (case["id"] in SLOW))
         for case in CASES
         if not list(refused(case))
     ],
