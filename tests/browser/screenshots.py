@@ -67,7 +67,6 @@ PICTURES: dict[str, Picture] = {
     "run": ("/runs/{benzene}", 1280, 980, orbital),
     "spectrum": ("/runs/{formaldehyde}?tab=spectrum", 1280, 1100, nothing),
     "compare": ("/compare?ids={h2},{fci},{sqd}", 1280, 800, nothing),
-    "phone": ("/runs/{sqd}", 390, 844, nothing),
 }
 
 
@@ -88,6 +87,7 @@ def main() -> None:
                 view = page.locator(".mol")
                 if view.count():
                     tab.settled(view.first)
+                page.evaluate("scrollTo(0, 0)")  # where looking at the structure has moved it
                 page.wait_for_timeout(500)
                 shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                 shot.save(IMAGES / f"{name}-{theme}.webp", quality=QUALITY, method=6)

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import OpenTab
 from tests.browser.tab import Tab
 from tests.browser.world import Runs
-from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
 
@@ -27,7 +25,7 @@ PAGES = {
     "runs": "/",
     "no such run": "/?q=nothing+is+called+so",
     "new": "/new",
-    "new by xyz": '/new?spec={{"molecule":{{"xyz":"1\\n\\nHe 0 0 0"}},"method":{{"name":"casscf"}}}}',
+    "new by xyz": '/new?spec={{"molecule":{{"xyz":"1\\n\\nHe 0 0 0"}},"method":{{"name":"hf"}}}}',
     "failed": "/runs/{failed}",
     "cancelled": "/runs/{cancelled}",
     **{f"{run}, {tab}": f"/runs/{{{run}}}?tab={tab}" for run, tabs in TABS.items() for tab in tabs},
@@ -61,40 +59,20 @@ def violations(tab: Tab) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_has_a_violation(theme: str, server: Server, runs: Runs, open_tab: OpenTab) -> None:
-    tab = open_tab(server, color_scheme=theme)
-    tab.refusals_expected = True  # of the unknown run
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_accessible_and_whole_and_quiet(name: str, tab: Tab, runs: Runs) -> None:
+    tab.refusals_expected = name == "unknown run"
+    opened(tab, name, runs)
     found = {}
-    for name in PAGES:
-        opened(tab, name, runs)
-        found[name] = violations(tab)
-    assert {name: wrong for name, wrong in found.items() if wrong} == {}
-
-
-@pytest.mark.parametrize(
-    ("width", "scale"), [(320, 1), (390, 2), (640, 2)], ids=["320 px", "a phone", "200 % of 1280 px"]
-)
-def test_nothing_is_wider_than_the_window(
-    width: int, scale: int, server: Server, runs: Runs, open_tab: OpenTab
-) -> None:
-    tab = open_tab(server, viewport={"width": width, "height": 700}, device_scale_factor=scale)
-    tab.refusals_expected = True
-    wide = {}
-    for name in PAGES:
-        opened(tab, name, runs)
-        wide[name] = tab.page.evaluate("kanadSeen.wide()")
-    assert {name: parts for name, parts in wide.items() if parts} == {}
-
-
-def test_no_page_logs_an_error_or_asks_elsewhere(server: Server, runs: Runs, open_tab: OpenTab) -> None:
-    tab = open_tab(server)
-    for name in PAGES:
-        if name != "unknown run":
-            opened(tab, name, runs)
-            tab.page.wait_for_load_state("networkidle")
-            assert (name, tab.errors, tab.strangers) == (name, [], [])
-    assert len(tab.requests) > len(PAGES)
+    for theme in ("light", "dark"):
+        tab.page.emulate_media(color_scheme=theme)
+        tab.until("!document.getAnimations().length", "the colours to be there")
+        found[theme] = violations(tab)
+    for width in (640, 390, 320):  # 640 px: a window of 1280 px at a zoom of 200 %
+        tab.page.set_viewport_size({"width": width, "height": 700})
+        tab.until(f"innerWidth === {width}", "the width")
+        found[str(width)] = tab.seen("wide()")
+    assert {where: wrong for where, wrong in found.items() if wrong} == {}
 
 
 def test_theme_is_chosen_and_kept(tab: Tab) -> None:

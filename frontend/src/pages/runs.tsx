@@ -238,9 +238,11 @@ function Row({ row, at, height }: { row: Experiment; at: number; height: number 
       data-id={row.id}
       style={{ transform: `translateY(${at * height}px)` }}
     >
-      <label class="pick" role="cell">
-        <input type="checkbox" aria-label={`Choose ${titleOf(row)}`} checked={isPicked} onChange={(event) => pick(row.id, event.currentTarget.checked)} />
-      </label>
+      <span class="pick" role="cell">
+        <label>
+          <input type="checkbox" aria-label={`Choose ${titleOf(row)}`} checked={isPicked} onChange={(event) => pick(row.id, event.currentTarget.checked)} />
+        </label>
+      </span>
       <span role="cell" class="c-status">
         <Status status={row.status} detail={detailOf(row)} />
       </span>
