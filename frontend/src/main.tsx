@@ -61,6 +61,12 @@ const LINKS: [string, string][] = [
   ["/about", "About"],
 ];
 
+/** Nothing of what was seen stays in the page. */
+function signOut(): void {
+  setToken(null);
+  window.location.assign("/");
+}
+
 function Header() {
   const path = place.value.path;
   const away = line.value === "reconnecting";
@@ -88,7 +94,7 @@ function Header() {
             {away ? "Reconnecting" : line.value === "live" ? "Live" : ""}
           </span>
           {token.value === null ? null : (
-            <button type="button" class="button quiet small" onClick={() => setToken(null)}>
+            <button type="button" class="button quiet small" onClick={signOut}>
               Sign out
             </button>
           )}

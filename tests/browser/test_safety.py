@@ -45,9 +45,7 @@ def test_markup_is_shown_as_text(place: str, tab: Tab, runs: Runs) -> None:
     assert not any(url.endswith("/x") for url in tab.requests)
 
 
-@pytest.mark.parametrize(
-    "address", ["/?q=%3Cscript%3Ealert(1)%3C/script%3E", "/new?smiles=%3Cb%3E", "/runs/%3Cb%3Ex"]
-)
+@pytest.mark.parametrize("address", ["/?q=%3Cscript%3Ealert(1)%3C/script%3E", "/new?smiles=%3Cb%3E", "/runs/%3Cb%3Ex"])
 def test_markup_in_an_address_does_nothing(address: str, tab: Tab) -> None:
     tab.refusals_expected = True
     alerts: list[str] = []
