@@ -10,6 +10,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,8 @@ def many_rows(browser: Browser, folder: Path) -> None:
     """A list of 10,000 runs, scrolled through."""
     data = folder / "data"
     data.mkdir(parents=True)
-    asyncio.run(fill(data / "kanad.sqlite", ROWS))
+    with ThreadPoolExecutor(1) as aside:  # this thread has the loop of playwright
+        aside.submit(asyncio.run, fill(data / "kanad.sqlite", ROWS)).result()
     server = Server(folder, "--slots", "1", data=data)
     server.ready()
     tab = Tab(browser, server.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ MOST_NODES = 1_500
 def test_ten_thousand_runs_stay_few_elements(tmp_path: Path, open_tab: OpenTab) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    asyncio.run(fill(data / "kanad.sqlite", ROWS))
+    with ThreadPoolExecutor(1) as aside:  # this thread has the loop of playwright
+        aside.submit(asyncio.run, fill(data / "kanad.sqlite", ROWS)).result()
     server = Server(tmp_path, "--slots", "1", data=data)
     server.ready()
     tab = open_tab(server)

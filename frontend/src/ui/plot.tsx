@@ -109,7 +109,11 @@ export function Plot(props: PlotProps) {
     else if (event.key === "-") setZoom(half * 4 >= extent(props.x)[1] - extent(props.x)[0] ? null : [middle - half * 2, middle + half * 2]);
     else if (event.key === "0" || event.key === "Escape") setZoom(null);
     else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
-      const at = Math.min(props.x.length - 1, Math.max(0, (made.cursor.idx ?? (event.key === "ArrowRight" ? -1 : props.x.length)) + (event.key === "ArrowRight" ? 1 : -1)));
+      const right = event.key === "ArrowRight";
+      const first = Math.max(0, props.x.findIndex((place) => place >= low));
+      const behind = props.x.findIndex((place) => place > high);
+      const last = behind < 0 ? props.x.length - 1 : behind - 1;
+      const at = Math.min(last, Math.max(first, (made.cursor.idx ?? (right ? first - 1 : last + 1)) + (right ? 1 : -1)));
       const value = props.traces.map((trace) => trace.values[at]).find((one) => one !== null && one !== undefined) ?? 0;
       made.setCursor({ left: made.valToPos(props.x[at]!, "x"), top: made.valToPos(value, "y") });
     } else return;
