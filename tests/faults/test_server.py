@@ -67,8 +67,8 @@ def test_r6_drain_with_everything_open(make_world: MakeWorld) -> None:
         world.server.running(experiment_id)
     closed: list[int | None] = []
     with ExitStack() as stack:
-        viewers = [stack.enter_context(connect(_stream(world, running[0]), proxy=None)) for _ in range(count(200, 30))]
-        stack.enter_context(_deaf_viewer(world, running[1]))
+        viewers = [stack.enter_context(connect(world.stream(running[0]), proxy=None)) for _ in range(count(200, 30))]
+        stack.enter_context(world.deaf_viewer(running[1]))
         half = stack.enter_context(socket.create_connection(("127.0.0.1", world.port)))
         half.sendall(b"POST /api/v1/experiments HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")
         slow = threading.Thread(target=world.call, args=("GET", f"{API}/{running[0]}/events?limit=10000"))
@@ -101,22 +101,6 @@ def test_r6_drain_with_everything_open(make_world: MakeWorld) -> None:
     figures.record("R6", "SIGTERM with everything open", viewers_told=told, exit_s=took, exit_code=code, **measured)
 
 
-def _stream(world: World, experiment_id: str) -> str:
-    return f"{world.server.url.replace('http', 'ws', 1)}{API}/{experiment_id}/stream"
-
-
-def _deaf_viewer(world: World, experiment_id: str) -> socket.socket:
-    """A viewer that asks for everything and reads nothing."""
-    deaf = socket.socket()
-    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    deaf.connect(("127.0.0.1", world.port))
-    deaf.sendall(
-        f"GET {API}/{experiment_id}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    return deaf
-
-
 def _watch_readiness(world: World, seen: list[int]) -> None:
     while world.server.process.poll() is None:
         seen.append(world.call("GET", "/health/ready", timeout_s=1.0).status)
@@ -129,7 +113,7 @@ def test_r7_second_signal(make_world: MakeWorld) -> None:
     busy = world.submit(probe(steps=3_000, step_ms=10), key="busy")
     world.server.running(busy)
     times = []
-    with _deaf_viewer(world, busy):
+    with world.deaf_viewer(busy):
         began = time.monotonic()
         world.server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)

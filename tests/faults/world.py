@@ -10,6 +10,7 @@ import os
 import random
 import re
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -194,6 +195,22 @@ class World:
         text = self.server.http.get("/metrics").text
         found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
         return None if found is None else float(found[1])
+
+    def stream(self, experiment_id: str) -> str:
+        """The address of an experiment's stream."""
+        return f"{self.server.url.replace('http', 'ws', 1)}{API}/{experiment_id}/stream"
+
+    def deaf_viewer(self, experiment_id: str) -> socket.socket:
+        """A viewer that asks for everything and reads nothing."""
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", self.port))
+        deaf.sendall(
+            f"GET {API}/{experiment_id}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        return deaf
 
     def ledger(self) -> list[tuple[str, str, int, int]]:
         """(start or end, experiment, attempt, pid) of every attempt that a probe began."""

@@ -148,8 +148,13 @@ class Server:
 
     def events(self, experiment_id: str) -> list[dict[str, Any]]:
         """Its whole log."""
-        response = self.http.get(f"/api/v1/experiments/{experiment_id}/events?limit=10000")
-        return list(response.json()["items"])
+        found: list[dict[str, Any]] = []
+        while True:
+            page = f"/api/v1/experiments/{experiment_id}/events?limit=10000&after={len(found)}"
+            items = self.http.get(page).json()["items"]
+            found += items
+            if len(items) < 10_000:
+                return found
 
     def result(self, experiment_id: str) -> dict[str, Any]:
         """Its result."""
