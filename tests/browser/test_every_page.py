@@ -77,10 +77,10 @@ def test_page_is_accessible_and_whole_and_quiet(name: str, tab: Tab, runs: Runs)
 
 def test_theme_is_chosen_and_kept(tab: Tab) -> None:
     page = tab.go("/")
-    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    light = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     tab.button("Dark theme").click()
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert dark != light
     page.reload()
     tab.button("Light theme").wait_for()
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == dark

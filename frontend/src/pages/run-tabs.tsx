@@ -43,7 +43,7 @@ export function TabBody(props: TabProps) {
   const { tab, experiment, run, geometry, move, file } = props;
   const { result, log } = run;
   if (tab === "log") return <Log lines={log.lines} version={run.version} />;
-  if (tab === "input") return <pre class="code">{JSON.stringify(trimmed(experiment.spec), null, 2)}</pre>;
+  if (tab === "input") return <pre class="code" tabIndex={0}>{JSON.stringify(trimmed(experiment.spec), null, 2)}</pre>;
   if (tab === "geometry") return <GeometryTab log={log} result={result} geometry={geometry} version={run.version} move={move} file={file} />;
   if (tab === "scan") return <ScanTab log={log} experiment={experiment} result={result} geometry={geometry} version={run.version} move={move} file={file} />;
   if (!result) return null;

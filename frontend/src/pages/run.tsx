@@ -20,7 +20,13 @@ export function Run({ id }: { id: string }) {
   const run = useRun(id);
   const { experiment } = run;
   useTitle(experiment ? titleOf(experiment) : "Run");
-  if (!experiment) return <Waiting what="the run" error={run.error} />;
+  if (!experiment)
+    return (
+      <>
+        {run.error ? <Heading>Run</Heading> : null}
+        <Waiting what="the run" error={run.error} />
+      </>
+    );
   return <Page run={run} experiment={experiment} />;
 }
 
