@@ -21,7 +21,7 @@ from kanad_server.store import Commit, Store
 from kanad_server.testing import ScriptedEngine, ScriptedSlot, spec
 
 OWNERS = 20
-BATCH = 500
+BATCH = 50
 DONE = 4_000
 BEFORE = 1_000
 """Experiments that warm up before the clock starts."""
@@ -59,7 +59,7 @@ async def microseconds(slots: int, waiting: int) -> float:
     journal.on_status = count
     tasks = [asyncio.create_task(journal.run(), name="journal"), asyncio.create_task(dispatch.run(), name="dispatch")]
     wanted = spec(fresh=True)
-    for number in range(0, BEFORE + DONE, BATCH):
+    for number in range(0, BEFORE + DONE + 2_000, BATCH):
         (first_of_batch, *_), _ = await dispatch.submit([wanted] * BATCH, owner=str(number // BATCH % OWNERS))
     need = dispatch._need_of(first_of_batch)
     for number in range(waiting):  # behind the others, in the same lists: ids sort by age
