@@ -38,6 +38,8 @@ class WaitingLine:
         self._place_of: dict[str, tuple[int, str, Kind]] = {}
         self._kinds: Counter[Kind] = Counter()
         self._takers: dict[asyncio.Future[Place], Claim] = {}
+        self._handed: set[str] = set()
+        """What was given to somebody who has not woken up yet: it neither waits nor may be put in again."""
 
     def __len__(self) -> int:
         return len(self._place_of)
@@ -47,6 +49,8 @@ class WaitingLine:
 
     def put(self, waiting_id: str, priority: int, owner: str, kind: Kind = None) -> None:
         """Let one wait its turn; one that waits already keeps the higher priority."""
+        if waiting_id in self._handed:
+            return
         known = self._place_of.get(waiting_id)
         if known is not None:
             if known[0] >= priority:
@@ -76,8 +80,10 @@ class WaitingLine:
         except asyncio.CancelledError:
             self._takers.pop(taker, None)
             if not taker.cancelled():  # it was handed over in the moment before: it goes on waiting
+                self._handed.discard(taker.result()[0])
                 self.put(*taker.result())
             raise
+        self._handed.discard(waiting_id)
         return waiting_id
 
     def look_again(self) -> None:
@@ -158,7 +164,9 @@ class WaitingLine:
     def _hand(self, taker: asyncio.Future[Place], priority: int, owner: str, kind: Kind) -> None:
         """Give the next one of a place to somebody who waits, and has claimed."""
         del self._takers[taker]
-        taker.set_result((self._pop(priority, owner, kind), priority, owner, kind))
+        waiting_id = self._pop(priority, owner, kind)
+        self._handed.add(waiting_id)
+        taker.set_result((waiting_id, priority, owner, kind))
 
     def _pop(self, priority: int, owner: str, kind: Kind) -> str:
         waiting_id: str = self._turns[priority][owner][kind][0]

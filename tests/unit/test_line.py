@@ -110,3 +110,15 @@ async def test_what_was_handed_to_a_taker_that_is_gone_waits_again() -> None:
     await asyncio.gather(taking, return_exceptions=True)
     assert line.position("a") == 1
     assert await line.take(lambda kind: kind == 1) == "a"
+
+
+async def test_what_was_handed_over_is_not_handed_over_again_before_its_taker_wakes() -> None:
+    line = WaitingLine()
+    takers = [asyncio.create_task(line.take()) for _ in range(2)]
+    await asyncio.sleep(0)
+    line.put("a", 0, "ana")
+    line.put("a", 0, "ana")  # an identical experiment of the same batch
+    assert await takers[0] == "a"
+    line.put("b", 0, "ana")
+    assert await takers[1] == "b"
+    assert len(line) == 0
