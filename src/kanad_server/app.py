@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from kanad_server.http import (
     artifacts,
+    asyncapi,
     campaigns,
     experiments,
     methods,
@@ -70,6 +71,7 @@ def routes() -> list[BaseRoute]:
         Route("/health/ready", system.ready, methods=["GET"]),
         Route("/metrics", system.metrics, methods=["GET"]),
         Route("/openapi.json", openapi.openapi, methods=["GET"]),
+        Route("/asyncapi.json", asyncapi.asyncapi, methods=["GET"]),
         Route("/docs", pages.docs, methods=["GET"]),
         Route("/assets/{name}", pages.asset, methods=["GET"]),
         *(Route(path, pages.page, methods=["GET"]) for path in pages.PAGES),

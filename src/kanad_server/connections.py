@@ -25,9 +25,8 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import parse_socket_addr
 
-from kanad_server import plainsocket
+from kanad_server import peer, plainsocket
 from kanad_server.http1 import Http1, refusal
-from kanad_server.peer import CURRENT, Peer
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     header_s: float
     body_s: float
     idle_s: float
+    stalled_s: float = peer.STALLED_S
 
 
 class Phase(IntEnum):
@@ -141,8 +141,8 @@ class Connection(TCPServer):
         super().__init__(*arguments)
         self._connections = connections
         self._limits = connections.limits
-        peer = self.writer.get_extra_info("peername")
-        self.address = str(peer[0]) if peer else ""
+        name = self.writer.get_extra_info("peername")
+        self.address = str(name[0]) if name else ""
         self.since = self.loop.time()
         self._phase = Phase.SILENT
         self._served = False
@@ -161,7 +161,7 @@ class Connection(TCPServer):
         if not self._connections.admit(self):
             await self._say_full()
             return
-        CURRENT.set(Peer(self.writer))
+        peer.CURRENT.set(peer.Peer(self.writer, self._limits.stalled_s))
         try:
             await self._serve()
         except asyncio.CancelledError:

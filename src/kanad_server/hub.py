@@ -166,8 +166,12 @@ class _Channel:
         served = 0
         for viewer in islice(viewers, SLICE):
             served += 1
-            if viewer.woken is None or viewer.woken.done() or viewer.after >= edge:
-                continue  # it has gone, looks for itself already, or has come back with all of this round
+            if viewer.woken is None or viewer.woken.done():
+                continue  # it has gone, or looks for itself already
+            if viewer.after >= edge:  # it came back with all of this round; the log may have had the end before we had
+                if self.is_over:
+                    viewer.wake()
+                continue
             batch = self.behind(viewer.after, edge)
             is_clear = batch is not None and viewer.take(batch)
             if not is_clear or self.is_over or viewer.after < edge:

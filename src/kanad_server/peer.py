@@ -13,13 +13,10 @@ from typing import Any
 SEND_BUFFER_BYTES = 64 * 1024
 """What the kernel keeps for a viewer who does not read; Linux doubles it. With one batch here it is below 256 KB."""
 STALLED_S = 8.0
-"""A peer that takes nothing for so long is given up."""
+"""A peer that takes nothing for so long is given up, where no setting says otherwise."""
 LOOK_S = 0.5
 GOODBYE_S = 2.0
 """For a peer to answer a close frame."""
-BEAT_S = 8.0
-SILENT_S = 20.0
-"""A peer that was pinged and is silent for so long is dead; found at the next beat, within 28 s."""
 BEATS_AT_ONCE = 100
 
 PING = b"\x89\x00"
@@ -33,8 +30,9 @@ class Stalled(Exception):
 class Peer:
     """Who is at the other end of a connection."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, stalled_s: float = STALLED_S) -> None:
         self._writer = writer
+        self._stalled_s = stalled_s
         self._transport = writer.transport
         self._heard_at = time.monotonic()
         self.may_write = True
@@ -61,7 +59,7 @@ class Peer:
         """Wait until everything written was taken.
 
         Raises:
-            Stalled: nothing was taken for `STALLED_S`.
+            Stalled: nothing was taken for as long as a peer may stall.
             ConnectionError: the line broke, or the WebSocket on it was closed.
         """
         left, moved_at = self._transport.get_write_buffer_size(), time.monotonic()
@@ -75,8 +73,8 @@ class Peer:
                 left_now = self._transport.get_write_buffer_size()
                 if left_now < left:
                     left, moved_at = left_now, time.monotonic()
-                elif time.monotonic() - moved_at > STALLED_S - LOOK_S:
-                    raise Stalled(f"nothing was read for {STALLED_S:g} s; resume with after") from None
+                elif time.monotonic() - moved_at > self._stalled_s - LOOK_S:
+                    raise Stalled(f"nothing was read for {self._stalled_s:g} s; resume with after") from None
 
     def hear(self) -> None:
         """Something came from the peer."""
@@ -115,7 +113,10 @@ def peer_of(scope: Any) -> Peer | None:
 class Pulse:
     """Beats every peer, and drops those that are dead. `run` is its one task."""
 
-    def __init__(self) -> None:
+    def __init__(self, beat_s: float, silent_s: float) -> None:
+        """A peer that is pinged every `beat_s` and is silent for `silent_s` is dead: found at the next beat."""
+        self._beat_s = beat_s
+        self._silent_s = silent_s
         self._peers: dict[Peer, bytes] = {}
 
     @contextmanager
@@ -134,9 +135,9 @@ class Pulse:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._beat_s)
             for number, (peer, beat) in enumerate(list(self._peers.items())):
-                if beat is PING and peer.silent_s > SILENT_S:
+                if beat is PING and peer.silent_s > self._silent_s:
                     peer.abort()
                 else:
                     peer.beat(beat)

@@ -51,6 +51,7 @@ async def serve(settings: Settings) -> None:
         header_s=settings.header_s,
         body_s=settings.body_s,
         idle_s=settings.idle_s,
+        stalled_s=settings.stalled_s,
     )
     listener = _listen(settings)
     app = create_app(replace(settings, max_viewers=min(settings.max_viewers, limits.connections * 3 // 4)))

@@ -47,8 +47,8 @@ class Service:
     files: Files
     gate: Gate
     notifier: Notifier
+    pulse: Pulse
     metrics: Metrics = field(default_factory=Metrics)
-    pulse: Pulse = field(default_factory=Pulse)
     started_at: str = field(default_factory=clock.now)
 
     def drain(self) -> None:
@@ -118,6 +118,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     desk=desk,
                     files=files,
                     gate=Gate(store, may_be_open=settings.is_loopback, streams_each=settings.max_viewers_each),
+                    pulse=Pulse(settings.beat_s, settings.silent_s),
                 )
                 try:
                     async with _running(service):

@@ -269,7 +269,7 @@ def test_the_openapi_document_is_valid_and_names_every_route(server: Server) -> 
             if isinstance(route, Route):
                 served |= {(method, prefix + route.path) for method in (route.methods or set()) - {"HEAD"}}
     pages = {("GET", path) for path in (*PAGES, "/assets/{name}", "/docs")}
-    assert served - described == {("GET", "/metrics"), ("GET", "/openapi.json")} | pages
+    assert served - described == {("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/asyncapi.json")} | pages
     assert described <= served
 
 

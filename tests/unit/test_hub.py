@@ -34,13 +34,13 @@ class Log:
         await asyncio.sleep(0)
         return len(self.bodies) if self.is_over else None
 
-    def write(self, hub: Hub, count: int, *, is_last: bool = False, body: str = "") -> None:
+    def write(self, hub: Hub, count: int, *, is_last: bool = False, body: str = "", name: str = "x") -> None:
         first = len(self.bodies) + 1
         self.bodies += [body or str(seq) for seq in range(first, first + count)]
         self.is_over = is_last
         status: StatusName = "completed" if is_last else "running"
-        events = [("x", seq, self.bodies[seq - 1]) for seq in range(first, first + count)]
-        hub.publish(experiment(status, len(self.bodies)), events)
+        events = [(name, seq, self.bodies[seq - 1]) for seq in range(first, first + count)]
+        hub.publish(experiment(status, len(self.bodies), name), events)
 
 
 def experiment(status: StatusName, last_seq: int, experiment_id: str = "x", owner: str = "local") -> Experiment:
@@ -168,6 +168,46 @@ async def test_viewers_at_the_same_place_share_one_batch() -> None:
     await asyncio.wait_for(asyncio.gather(*viewers), 5)
     assert len({id(reader.batches[-1]) for reader in readers}) == 1
     assert [len(batch.messages) for batch in readers[0].batches] == [1, 20]
+
+
+async def test_a_viewer_that_read_the_end_in_the_log_before_it_was_published_is_let_go() -> None:
+    hub, log = Hub(), Log()
+    log.bodies = ["1", "2", "3"]  # committed, and not yet published
+    reader = Reader()
+    viewer = asyncio.ensure_future(hub.serve("x", 0, log, reader))
+    await until(lambda: "x" in hub._channels and hub._channels["x"]._waiting)
+    assert reader.seen == [1, 2, 3]
+    log.is_over = True
+    hub.publish(experiment("completed", 3), [("x", 3, "3")])
+    assert await asyncio.wait_for(viewer, 5) == 3
+    assert reader.seen == [1, 2, 3]
+
+
+async def test_a_crowd_delays_nobody_but_itself() -> None:
+    """2,000 viewers of one experiment are served in slices; a viewer of another one comes between them."""
+    hub, served = Hub(), []
+
+    class Noting(Reader):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def put(self, batch: Batch) -> bool:
+            served.append(self.name)
+            return super().put(batch)
+
+    logs = {"x": Log(), "y": Log()}
+    for name, log in logs.items():
+        log.write(hub, 1, name=name)
+    tasks = [asyncio.ensure_future(hub.serve("x", 1, logs["x"], Noting("x"))) for _ in range(2_000)]
+    tasks.append(asyncio.ensure_future(hub.serve("y", 1, logs["y"], Noting("y"))))
+    await until(lambda: sum(len(channel._waiting) for channel in hub._channels.values()) == 2_001)
+    logs["x"].write(hub, 1, name="x")
+    logs["y"].write(hub, 1, name="y")
+    await until(lambda: len(served) == 2_001)
+    assert served.index("y") <= 2 * hub_module.SLICE
+    hub.close()
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
 
 
 async def test_closing_lets_every_viewer_go() -> None:

@@ -21,6 +21,7 @@ from kanad_server.load.scenario import DEFAULTS, Kind, read_scenario
 from kanad_server.load.schedule import Clock, arrivals
 from kanad_server.load.tally import COUNTS, Tally, metric_names
 from kanad_server.load.viewer import Frames, epoch
+from kanad_server.load.ways import OVER, EventSource
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/load.md").read_text()
@@ -117,6 +118,26 @@ def test_a_frame_is_decoded_once_for_all_its_viewers() -> None:
     assert (first.events[0].seq, first.events[0].is_end, first.times) == (1, False, [1767225600.25])
     with pytest.raises(msgspec.MsgspecError):
         frames.read(b"hello")
+
+
+async def test_server_sent_events_are_read_however_they_are_cut() -> None:
+    seen: list[bytes] = []
+    body = [
+        b"retry: 1000\n\n",
+        b":\n\n",
+        b'id: 1\ndata: {"a":1}\n\nid: 2\ndata: {"a":2}\n\n',
+        b"id: 3\nda",
+        b'ta: {"a":3}\n\n',
+    ]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in body)
+    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    for step in (1, 7, len(answer)):
+        seen.clear()
+        source = EventSource(b"", seen.append)
+        for start in range(0, len(answer), step):
+            source.data_received(answer[start : start + step])
+        assert [event["a"] for frame in seen for event in msgspec.json.decode(frame)] == [1, 2, 3]
+        assert (source.opened.done(), source.closed.result()) == (True, OVER)
 
 
 # Schedules

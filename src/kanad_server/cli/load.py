@@ -51,6 +51,7 @@ def load(
     step_ms: Annotated[float | None, typer.Option(help="Milliseconds between two of them.")] = None,
     payload_bytes: Annotated[int | None, typer.Option(help="With each a log event of so many bytes.")] = None,
     connections: Annotated[int | None, typer.Option(help="Requests in flight at most, in each process.")] = None,
+    way: Annotated[str | None, typer.Option(help="How viewers watch: json, msgpack, stream or sse.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of arrivals and cuts.")] = None,
     procs: Annotated[int, typer.Option(help="Client processes.")] = 1,
     fail_if: Annotated[
@@ -81,7 +82,7 @@ def load(
         wanted = read_scenario(
             scenario, rate=rate, arrivals=arrivals, duration_s=duration, grace_s=grace, experiments=experiments,
             viewers=viewers, connect_rate=connect_rate, cut_rate=cut_rate, method=method, steps=steps, step_ms=step_ms,
-            payload_bytes=payload_bytes, connections=connections, seed=seed,
+            payload_bytes=payload_bytes, connections=connections, way=way, seed=seed,
         )  # fmt: skip
         address = parse_address(url, token)
         code = asyncio.run(_run(wanted, address, conditions, procs, slots if private else None, restart_at, json_file))

@@ -62,6 +62,7 @@ RULES: Mapping[str, Rule] = {
     "GET /health/ready": ANYBODY,
     "GET /metrics": ADMIN,
     "GET /openapi.json": ANYBODY,
+    "GET /asyncapi.json": ANYBODY,
     "GET /docs": ANYBODY,
     # The pages hold nothing of anybody's; they ask for it by the calls above.
     "GET /assets/{name}": ANYBODY,

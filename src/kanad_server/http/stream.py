@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.websockets import WebSocket
 
@@ -23,8 +23,19 @@ MESSAGES_PER_S = 100.0
 """What a client may say: so much at once, and so much in the long run."""
 
 DONE, RESTARTING, TOO_SLOW = 1000, 1012, 1013
-RUDE, FAULT = 1008, 1011
+RUDE, TOO_LONG, FAULT = 1008, 1009, 1011
 BAD_REQUEST, NOT_FOUND = 4400, 4404
+CLOSE_CODES: Mapping[int, str] = {
+    DONE: "it has ended, and everything was sent",
+    RUDE: "more messages than one may send",
+    TOO_LONG: "a message of more than 64 KB",
+    FAULT: "a fault of the server's",
+    RESTARTING: "the server goes down; come back with after",
+    TOO_SLOW: "nothing was read for too long, or there are too many viewers; come back with after",
+    BAD_REQUEST: "after is no number, or beyond the last event",
+    NOT_FOUND: "there is none, or it is somebody else's",
+}
+"""Every code with which the server closes a stream."""
 
 Said = str | bytes
 Hear = Callable[[Said], Awaitable[None]]

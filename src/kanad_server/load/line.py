@@ -56,6 +56,12 @@ class Line(asyncio.Protocol):
         """Send a text message."""
         self._write(Frame(Opcode.TEXT, text))
 
+    def end(self, code: int) -> None:
+        """The server has said that this was all: the line is over, with a code of the owner's own."""
+        if not self.closed.done():
+            self.closed.set_result(code)
+        self.leave()
+
     def cut(self) -> None:
         """Break the line without a word; what is under way is lost."""
         if self._transport is not None:
@@ -144,7 +150,9 @@ class Line(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def open_line(url: str, headers: dict[str, str], on_message: Callable[[bytes], None]) -> Line:
+async def open_line(
+    url: str, headers: dict[str, str], on_message: Callable[[bytes], None], subprotocol: Subprotocol = SUBPROTOCOL
+) -> Line:
     """Connect and shake hands, for `OPEN_S` seconds at most.
 
     Raises:
@@ -152,7 +160,7 @@ async def open_line(url: str, headers: dict[str, str], on_message: Callable[[byt
         OSError: no connection, or not in time.
     """
     address = parse_uri(url)
-    handshake = ClientProtocol(address, subprotocols=[SUBPROTOCOL], max_size=None)
+    handshake = ClientProtocol(address, subprotocols=[subprotocol], max_size=None)
     secure = ssl.create_default_context() if address.secure else None
     transport = None
     try:

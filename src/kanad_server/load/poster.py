@@ -65,6 +65,11 @@ class Address(msgspec.Struct, frozen=True):
         """What every request carries."""
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
+    @property
+    def many(self) -> str:
+        """The address of the WebSocket for many experiments."""
+        return f"ws{self.base.removeprefix('http')}/api/v1/stream"
+
     def stream(self, experiment_id: str, after: int) -> str:
         """The address of an experiment's WebSocket."""
         return f"ws{self.base.removeprefix('http')}/api/v1/experiments/{experiment_id}/stream?after={after}"

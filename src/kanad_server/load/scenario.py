@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from kanad_server.load.errors import BadScenario
+from kanad_server.load.ways import Way
 
 Kind: TypeAlias = Literal["submit", "fanout", "churn", "mixed"]
 Positive = Annotated[float, Meta(gt=0, le=86_400)]
@@ -50,6 +51,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """With each of them a log event of so many bytes."""
     connections: Annotated[int, Meta(ge=1, le=10_000)] = 64
     """Requests in flight at most, in each client process."""
+    way: Way = "json"
+    """How viewers watch: a WebSocket each as ``json`` or ``msgpack``, a subscription on ``stream``, or ``sse``."""
     seed: Annotated[int, Meta(ge=0)] = 0
     """Of arrivals and cuts."""
     spec: dict[str, Any] | None = None

@@ -79,7 +79,7 @@ class Carrier:
         self._scenario = share.scenario
         self._tally = tally
         self._poster = poster
-        self._frames = Frames()
+        self._frames = Frames(share.scenario.way)
         self._watched: list[Viewer] = []
         self._posted: list[Posted] = []
         self._deadline = 0.0
@@ -185,7 +185,7 @@ class Carrier:
                     return
 
     def _viewer(self, posted: Posted) -> Viewer:
-        viewer = Viewer(self._share.address, posted.story, self._frames, self._tally)
+        viewer = Viewer(self._share.address, self._scenario.way, posted.story, self._frames, self._tally)
         posted.viewers.append(viewer)
         return viewer
 

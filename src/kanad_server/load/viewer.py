@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
 from kanad_server.load.checker import Seen, Story, StreamCheck
-from kanad_server.load.line import LOST, Line, Refused, open_line
+from kanad_server.load.line import LOST, Refused
 from kanad_server.load.poster import Address
 from kanad_server.load.tally import Tally
+from kanad_server.load.ways import DONE, OVER, Open, Way, open_way
 
-DONE, RESTARTING = 1000, 1012
+RESTARTING = 1012
 HOPELESS = (4400, 4401, 4403, 4404)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 
 _REMEMBERED = 256
-_decode = msgspec.json.Decoder(Seen | list[Seen]).decode
+_from_json: Callable[[bytes], Seen | list[Seen]] = msgspec.json.Decoder(Seen | list[Seen]).decode
+_from_msgpack: Callable[[bytes], Seen | list[Seen]] = msgspec.msgpack.Decoder(Seen | list[Seen]).decode
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -32,7 +35,8 @@ class Frame(msgspec.Struct, frozen=True):
 class Frames:
     """Decodes frames; viewers at the same place get the same bytes, which are decoded once."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: Way = "json") -> None:
+        self._decode = _from_msgpack if way == "msgpack" else _from_json
         self._known: dict[bytes, Frame] = {}
 
     def read(self, payload: bytes) -> Frame:
@@ -43,7 +47,7 @@ class Frames:
         """
         frame = self._known.get(payload)
         if frame is None:
-            decoded = _decode(payload)
+            decoded = self._decode(payload)
             events = decoded if isinstance(decoded, list) else [decoded]
             frame = Frame(events, [epoch(event.time) for event in events])
             if len(self._known) >= _REMEMBERED:
@@ -55,12 +59,13 @@ class Frames:
 class Viewer:
     """Follows one experiment to its end over as many lines as it takes."""
 
-    def __init__(self, address: Address, story: Story, frames: Frames, tally: Tally) -> None:
+    def __init__(self, address: Address, way: Way, story: Story, frames: Frames, tally: Tally) -> None:
         self._address = address
+        self._way = way
         self._story = story
         self._frames = frames
         self._tally = tally
-        self._line: Line | None = None
+        self._line: Open | None = None
         self._due = 0.0
         self._live_from = 0.0
         self._cut_at: float | None = None
@@ -106,9 +111,10 @@ class Viewer:
         self._due = due
         self._live_from = float("inf")
         self._waits_for_missed = self.check.last_seq > 0
-        url = self._address.stream(self._story.experiment_id, self.check.last_seq)
         try:
-            line = await open_line(url, self._address.headers, self._message)
+            line = await open_way(
+                self._way, self._address, self._story.experiment_id, self.check.last_seq, self._message
+            )
         except Refused as error:
             if error.status in (429, 503):
                 tally.refusal(f"handshake_{error.status}")
@@ -124,7 +130,8 @@ class Viewer:
         tally.record("connect", time.perf_counter() - due)
         self._line = line
         try:
-            return await line.closed
+            code = await line.closed
+            return code if code != OVER else DONE if self.check.ended else RESTARTING
         finally:
             self._line = None
             line.cut()
