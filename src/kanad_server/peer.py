@@ -12,7 +12,7 @@ from typing import Any
 
 SEND_BUFFER_BYTES = 64 * 1024
 """What the kernel keeps for a viewer who does not read; Linux doubles it. With one batch here it is below 256 KB."""
-STALLED_S = 8.0
+STALLED_S = 7.0
 """A peer that takes nothing for so long is given up, where no setting says otherwise."""
 LOOK_S = 0.5
 GOODBYE_S = 2.0

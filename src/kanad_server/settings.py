@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     idle_s: Annotated[float, Meta(gt=0, le=3_600)] = 60.0
     max_viewers_each: Annotated[int, Meta(ge=1)] = 2_000
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
-    stalled_s: Annotated[float, Meta(gt=0, le=600)] = 8.0
+    stalled_s: Annotated[float, Meta(gt=0, le=600)] = 7.0
     beat_s: Annotated[float, Meta(gt=0, le=600)] = 8.0
     silent_s: Annotated[float, Meta(gt=0, le=3_600)] = 20.0
     checkpoint_s: Annotated[float, Meta(ge=0, le=86_400)] = 5.0

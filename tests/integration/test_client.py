@@ -217,6 +217,7 @@ async def test_batches_and_campaigns_come_back_as_runs_and_tables(server: Server
         assert (await client.cancel_campaign(posted.id)).id == posted.id
         assert [member.name for member in await client.summary(posted.id)] == ["x", ""]
         assert (await client.campaign(posted.id)).size == 2
+        assert posted.id in [campaign.id async for campaign in client.campaigns()]
 
 
 def test_a_sync_client_has_every_name_of_the_async_one() -> None:

@@ -22,6 +22,7 @@ from kanad_server.wire import (
     Accepted,
     Artifact,
     ArtifactPage,
+    CampaignPage,
     CampaignPost,
     CampaignView,
     Estimate,
@@ -168,6 +169,18 @@ class Client:
             Unreachable: nobody answers.
         """
         return await self._post("/campaigns", campaign, CampaignView)
+
+    async def campaigns(self) -> AsyncGenerator[CampaignView, None]:
+        """Every campaign, the newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            wanted = {} if cursor is None else {"cursor": cursor}
+            page = await self._ready.call("GET", "/campaigns", CampaignPage, params=wanted)
+            for campaign in page.items:
+                yield campaign
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     async def campaign(self, campaign_id: str) -> CampaignView:
         """A campaign as it stands."""

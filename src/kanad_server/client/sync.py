@@ -244,6 +244,10 @@ class SyncClient:
         """As `Client.submit_campaign`."""
         return self._loop.wait(self._client.submit_campaign(campaign))
 
+    def campaigns(self) -> Iterator[CampaignView]:
+        """As `Client.campaigns`."""
+        return self._loop.walk(self._client.campaigns())
+
     def campaign(self, campaign_id: str) -> CampaignView:
         """As `Client.campaign`."""
         return self._loop.wait(self._client.campaign(campaign_id))
