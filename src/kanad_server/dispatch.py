@@ -65,6 +65,8 @@ class Dispatch:
         self._idle: set[Slot] = set()
         self._misfits: set[Need] = set()
         self.is_draining = False
+        self.has_taken_up = asyncio.Event()
+        """Set once what a former server left is taken up; what is submitted before would be taken up too."""
 
     @property
     def queue_length(self) -> int:
@@ -269,6 +271,7 @@ class Dispatch:
     async def run(self) -> None:
         """Take up what a former server left, then serve every slot until cancelled."""
         await self._take_up()
+        self.has_taken_up.set()
         async with asyncio.TaskGroup() as group:
             while True:
                 self._follow(group)

@@ -144,6 +144,7 @@ async def _running(service: Service) -> AsyncIterator[None]:
             group.create_task(service.notifier.run(), name="notifier"),
         ]
         try:
+            await service.dispatch.has_taken_up.wait()
             yield
         finally:
             service.drain()

@@ -88,6 +88,7 @@ async def open_place(path: Path, kind: str, address: str | None = None) -> Async
         warming = asyncio.create_task(engine.warm() if kind != "scripted" else asyncio.sleep(0), name="warm")
         committing = asyncio.create_task(journal.run(), name="journal")
         running = asyncio.create_task(dispatch.run(), name="dispatch")
+        await dispatch.has_taken_up.wait()
         try:
             yield Place(store, journal, dispatch, engine, kill=kill, files=files)
         finally:

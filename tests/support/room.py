@@ -54,6 +54,7 @@ async def room(
         committing = asyncio.create_task(journal.run())
         running = asyncio.create_task(dispatch.run())
         try:
+            await dispatch.has_taken_up.wait()
             yield Room(store, journal, dispatch, engine)
         finally:
             running.cancel()
