@@ -21,7 +21,7 @@ help:
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
 	@echo "make test-fuzz   generated and hostile input; make test-deploy: the files of deploy/"
 	@echo "make lock   pin what the server depends on, by hash, in requirements.lock"
-	@echo "make reliability       write what they measured into docs/reliability.md"
+	@echo "make reliability       run it in full and write what it measured into docs/reliability.md"
 	@echo "make check  ruff, mypy and bandit"
 	@echo "make bench  print the benchmark table of the server"
 	@echo "make bench-stream, bench-solvers, bench-cost   those of the stream, the solvers and their price"
@@ -78,7 +78,8 @@ lock: | $(BIN)/python
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 
-reliability: $(VENV)/installed-dev
+reliability:
+	-$(MAKE) --no-print-directory test-faults-all
 	$(BIN)/python -m tests.faults.figures
 
 check: $(VENV)/installed-dev

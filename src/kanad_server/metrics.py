@@ -87,6 +87,7 @@ class Metrics:
         yield answers
         yield CounterMetricFamily("kanad_refused_requests", "Requests answered 4xx", refused)
         yield CounterMetricFamily("kanad_refused_tokens", "Wrong tokens and tickets", service.gate.refused)
+        yield GaugeMetricFamily("kanad_tasks", "Tasks of the event loop", len(asyncio.all_tasks()))
         yield GaugeMetricFamily("kanad_loop_stall_max_seconds", "Largest stall of a minute", self.largest_stall_s)
         if connections is not None:
             yield GaugeMetricFamily("kanad_connections", "Open connections", len(connections))

@@ -57,13 +57,13 @@ class Service:
         self.hub.close()
 
     def status_changed(self, experiment: Experiment) -> None:
-        """An experiment has a new status, which is committed: count it, and log each end."""
+        """An experiment has a new status, which is committed: count it, and log it with its id."""
         self.metrics.status_changed(experiment)
-        if experiment.is_final:
-            level = logging.WARNING if experiment.status == "failed" else logging.INFO
-            code = "" if experiment.error is None else experiment.error.code
-            about = {"experiment_id": experiment.id, "attempt": experiment.attempt, "owner": experiment.owner}
-            log.log(level, "experiment %s", experiment.status, extra=about | {"code": code} if code else about)
+        is_trouble = experiment.status == "failed" or (experiment.status == "queued" and experiment.losses > 0)
+        about = {"experiment_id": experiment.id, "attempt": experiment.attempt, "owner": experiment.owner}
+        code = {} if experiment.error is None else {"code": experiment.error.code}
+        # Each status is a message of its own: `Patience` then holds back none because of another.
+        log.log(logging.WARNING if is_trouble else logging.INFO, f"experiment {experiment.status}", extra=about | code)
 
     def unready(self) -> list[str]:
         """Why the server cannot take work now; empty when it can."""

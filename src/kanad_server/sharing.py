@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
 from kanad_server import clock, lifecycle
@@ -23,6 +24,8 @@ from kanad_solvers.spec import Limits, Probe, Spec
 
 TOLD = 2_000
 """Reports of a running attempt that are kept for who joins late."""
+TOLD_BYTES = 4 * 1024 * 1024
+"""And at most so much of them, as JSON."""
 LISTENERS = 100
 """Experiments of one work that are told every step; the others learn of its start and its end. Picked, not measured."""
 RECENT = 256
@@ -31,6 +34,7 @@ RECENT_BYTES = 256 * 1024
 """Larger results are not kept; where one is asked for in the moment before it is stored, the work is done again."""
 
 QUIET = "it shares the work of {source}; the steps are in that experiment's log, the result will be in both"
+_encode = msgspec.json.Encoder().encode
 Identity: TypeAlias = tuple[str, str, Limits]
 
 
@@ -59,7 +63,20 @@ class Work:
         self.is_late = False
         self.verdict: Verdict | None = None
         self.told: list[Reported] = []
+        self.told_bytes = 0
         self.is_told_whole = True
+
+    def remember(self, progress: Reported) -> None:
+        """Keep a report for who joins late, as long as all of them fit."""
+        self.told.append(progress)
+        self.told_bytes += len(_encode(progress))
+        if len(self.told) > TOLD or self.told_bytes > TOLD_BYTES:
+            self.forget()
+            self.is_told_whole = False
+
+    def forget(self) -> None:
+        """Keep none of the reports; what comes now is the beginning."""
+        self.told, self.told_bytes, self.is_told_whole = [], 0, True
 
     @property
     def lead(self) -> str:
@@ -172,7 +189,7 @@ class Sharing:
     def start(self, work: Work, slot: Slot) -> tuple[Spec, int]:
         """A slot takes the work; returns what is to be done, and the number of the attempt at it."""
         work.slot, work.is_late = slot, False
-        work.told, work.is_told_whole = [], True
+        work.forget()
         self._running[work.id] = work
         for number, experiment_id in enumerate(work.members):
             self._start(work, experiment_id, number < LISTENERS)
@@ -182,9 +199,7 @@ class Sharing:
     def hear(self, work: Work, progress: Reported) -> None:
         """The solver reported progress."""
         if work.identity is not None and work.is_told_whole:
-            work.told.append(progress)
-            if len(work.told) > TOLD:
-                work.told, work.is_told_whole = [], False
+            work.remember(progress)
         for experiment_id, is_told in work.members.items():
             if is_told:
                 self._hear(experiment_id, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ ALWAYS_ZERO = ("lost", "duplicates", "illegal", "zombies", "bad_answers")
 
 
 def record(scenario: str, title: str, **measured: Any) -> None:
-    """Keep what a scenario measured, over what an earlier run has left."""
+    """Keep what a scenario measured, over what an earlier run with this Python has left."""
     kept = json.loads(FILE.read_text()) if FILE.exists() else {}
-    kept[scenario] = {
+    row = {
+        "scenario": scenario,
         "title": title,
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
@@ -29,23 +31,28 @@ def record(scenario: str, title: str, **measured: Any) -> None:
         "seed": SEED,
         "measured": {name: round(value, 3) if isinstance(value, float) else value for name, value in measured.items()},
     }
+    kept[f"{scenario}, {title}, {sys.version_info.major}.{sys.version_info.minor}"] = row
     FILE.parent.mkdir(parents=True, exist_ok=True)
     FILE.write_text(json.dumps(kept, indent=1))
-    print(f"\n{scenario} {title}: {kept[scenario]['measured']}")
+    print(f"\n{scenario} {title}: {row['measured']}")
 
 
 def table(kept: dict[str, Any]) -> str:
     """The table, one row for each scenario; a figure that has to be 0 is shown only where it is not."""
     lines = ["| | scenario | measured | share | Python | date |", "|---|---|---|---|---|---|"]
-    for name in sorted(kept, key=lambda name: (name[0], int("".join(filter(str.isdigit, name)) or 0))):
-        row = kept[name]
+    for row in sorted(kept.values(), key=_place_of):
         shown = "; ".join(
             f"{key.replace('_', ' ')} {value}"
             for key, value in row["measured"].items()
             if key not in ALWAYS_ZERO or value
         )
-        lines.append(f"| {name} | {row['title']} | {shown} | {row['scale']:g} | {row['python']} | {row['date']} |")
+        cells = (row["scenario"], row["title"], shown, f"{row['scale']:g}", row["python"], row["date"])
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _place_of(row: dict[str, Any]) -> tuple[int, str, str]:
+    return int(row["scenario"].lstrip("R")), row["title"], row["python"]
 
 
 def write_page() -> None:

@@ -21,7 +21,7 @@ import pytest
 from kanad_server.store.sqlite import migrations
 from tests.faults import figures
 from tests.faults.powercut import Trace
-from tests.faults.scale import count, within
+from tests.faults.scale import SEED, count, within
 from tests.faults.world import API, World, percentile, probe
 from tests.support.server import wait_for
 
@@ -51,7 +51,7 @@ def test_r12_damaged_files(make_world: MakeWorld, tmp_path: Path) -> None:
     whole = world.server.data
     rows = _rows(whole / DB)
     ways = _ways_to_damage(world.random)
-    chosen = ways if count(len(ways)) == len(ways) else world.random.sample(ways, count(len(ways), 14))
+    chosen = ways if count(len(ways)) == len(ways) else world.random.sample(ways, count(len(ways), 8))
     refused = recovered = 0
     for number, (name, damage) in enumerate(chosen):
         data = tmp_path / f"damaged-{number}"
@@ -263,16 +263,50 @@ def _schema_of(path: Path) -> int:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _kill_during_upgrade(data: Path, copy: Path, chance: random.Random) -> None:
+def _upgrading(data: Path, copy: Path) -> subprocess.Popen[bytes]:
+    """A server that has begun to upgrade its database."""
     server = subprocess.Popen(
         [sys.executable, "-m", "kanad_server", "serve", "--port", "0", "--slots", "1", "--data-dir", str(data)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     partial = copy.with_name(f"{copy.name}.partial")
     wait_for(lambda: partial.exists() or copy.exists() or server.poll() is not None, "the upgrade to begin")
+    return server
+
+
+def _kill_during_upgrade(data: Path, copy: Path, chance: random.Random) -> None:
+    server = _upgrading(data, copy)
     time.sleep(chance.uniform(0.0, 0.08))
     server.kill()
     server.wait()
+
+
+def test_r7_signals_during_upgrades(tmp_path: Path) -> None:
+    """SIGTERM while the database is upgraded: an end in time, whole data, and the next start brings it to its end."""
+    chance = random.Random(f"{SEED}:R7 upgrades")
+    rows, tries = count(5_000, 1_000), count(10, 3)
+    original = _old_database(tmp_path / "schema-1", 1, rows)
+    before = _rows(original)
+    times, codes = [], set()
+    for number in range(tries):
+        data = tmp_path / f"upgrade-{number}"
+        data.mkdir()
+        shutil.copy(original, data / DB)
+        server = _upgrading(data, data / f"{DB}.schema-1")
+        time.sleep(chance.uniform(0.0, 0.3))
+        began = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        codes.add(server.wait(60))
+        times.append(time.monotonic() - began)
+        with closing(sqlite3.connect(data / DB)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert _start_once(data)[0] == 0
+        assert (_schema_of(data / DB), _rows(data / DB)) == (len(migrations()), before)
+    assert codes == {0}
+    assert max(times) <= within(3.0)
+    figures.record(
+        "R7", "SIGTERM during upgrades", experiments=rows, signals=tries, exit_s_max=max(times), converged=tries
+    )
 
 
 # R14: power cuts

@@ -6,8 +6,6 @@ import http.client
 import json
 import socket
 import struct
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,49 +16,13 @@ from typing import Any
 import pytest
 
 from tests.faults import figures
+from tests.faults.asker import Asker
 from tests.faults.scale import count, within
 from tests.faults.world import API, World, percentile, probe
 from tests.support.people import bearer, token_for
 from tests.support.server import ENDED, wait_for
 
 MakeWorld = Callable[..., World]
-
-
-ASK = """
-import http.client, json, select, sys, time
-times, failures = [], []
-while not select.select([sys.stdin], [], [], 0.2)[0]:
-    began = time.monotonic()
-    try:
-        line = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=10)
-        line.request("GET", "/health/live")
-        status = line.getresponse().status
-        line.close()
-        if status != 200:
-            failures.append(str(status))
-    except (OSError, http.client.HTTPException) as error:
-        failures.append(repr(error))
-    times.append(time.monotonic() - began)
-print(json.dumps([times, failures]))
-"""
-
-
-class Asker:
-    """A process that asks for `/health/live` five times a second, each time on a new connection."""
-
-    def __init__(self, port: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", ASK, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.times: list[float] = []
-        self.failures: list[str] = []
-
-    def __enter__(self) -> Asker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        said = self._process.communicate("", timeout=60)[0]
-        self.times, self.failures = json.loads(said)
 
 
 # R18: overload

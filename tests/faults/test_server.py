@@ -138,9 +138,10 @@ def test_r7_second_signal(make_world: MakeWorld) -> None:
     figures.record("R7", "a second signal; signals during starts", ends=len(times), exit_s_max=max(times), **measured)
 
 
-def test_r8_orphans(make_world: MakeWorld) -> None:
-    """kill -9 of the server: its workers go with it, in C loops too, and its directory is free at once."""
-    world = make_world("--slots", "2", scenario="R8")
+def test_r8_orphans(make_world: MakeWorld, tmp_path: Path) -> None:
+    """kill -9 of the server: its workers and temporary files go with it, its directory is free at once."""
+    (temporary := tmp_path / "temporary").mkdir()
+    world = make_world("--slots", "2", scenario="R8", environment={"TMPDIR": str(temporary)})
     gone, starts = [], []
     for number in range(count(10, 3)):
         faults = ("busy_c_loop", "none")
@@ -151,6 +152,7 @@ def test_r8_orphans(make_world: MakeWorld) -> None:
         began = time.monotonic()
         wait_for(partial(_all_gone, workers), "the workers to die", within(2.0))
         gone.append(time.monotonic() - began)
+        wait_for(lambda: not list(temporary.iterdir()), "the temporary files to go", within(2.0))
         starts.append(world.restart())
         for experiment_id in ids:
             world.call("POST", f"{API}/{experiment_id}/cancel")

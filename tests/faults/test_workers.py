@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,30 @@ def _has_other_workers(world: World, before: dict[str, int]) -> bool:
     """Whether both slots have a living worker, one of which was not there before."""
     pids = [slot["pid"] for slot in world.slots()]
     return all(pid and is_alive(pid) for pid in pids) and not set(before.values()) <= set(pids)
+
+
+def test_r2_killed_parent_of_workers(make_world: MakeWorld) -> None:
+    """kill -9 of the process from which workers come: another one is made, as bare as the first, and work goes on."""
+    secret = "Geheimnisvoll"  # noqa: S105 - it only must not be handed on
+    world = make_world("--slots", "2", scenario="R2 parent", environment={"KANAD_TEST_SECRET": secret})
+    kills, again = count(10, 2), []
+    for number in range(kills):
+        running = [world.submit(probe(steps=40, step_ms=20), key=f"parent-{number}-{n}") for n in range(2)]
+        wait_for(lambda: len(world.busy_workers()) == 2, "two busy workers")
+        busy = world.busy_workers()
+        began = time.monotonic()
+        os.kill(_parent_of(busy[running[0]]), signal.SIGKILL)
+        wait_for(partial(_has_other_workers, world, busy), "new workers", within(5.0))
+        again.append(time.monotonic() - began)
+        parent = _parent_of(next(slot["pid"] for slot in world.slots()))
+        assert secret not in Path(f"/proc/{parent}/environ").read_text()
+        assert {world.ended(name)["status"] for name in running} == {"completed"}
+    measured = world.finish()
+    figures.record("R2", "the workers' parent killed", kills=kills, new_workers_s_max=max(again), **measured)
+
+
+def _parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 BAD = {

@@ -27,7 +27,7 @@ import httpx
 
 from tests.faults.scale import SEED, within
 from tests.support.checks import check_log
-from tests.support.server import ENDED, Server, wait_for
+from tests.support.server import ENDED, TLS, Server, wait_for
 from tests.support.server import probe as shared_probe
 
 T = TypeVar("T")
@@ -299,7 +299,7 @@ class World:
 
     def _http(self) -> httpx.Client:
         if not hasattr(self._local, "http"):
-            self._local.http = httpx.Client(trust_env=False)
+            self._local.http = httpx.Client(trust_env=False, verify=TLS)
             self._clients.append(self._local.http)
         client: httpx.Client = self._local.http
         return client

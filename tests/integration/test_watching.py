@@ -54,16 +54,20 @@ def test_the_figures_follow_what_happens(server: Server) -> None:
     assert after["kanad_disk_free_bytes"] > 0
 
 
-def test_the_end_of_an_experiment_is_a_line_of_the_log_with_its_id(server: Server) -> None:
+def test_the_life_of_an_experiment_is_in_the_log_by_its_id(server: Server) -> None:
     failed = server.ended(server.post(probe(steps=1, step_ms=0, fault="raise"))["id"])
 
-    def line() -> dict[str, Any] | None:
-        lines = map(json.loads, server.log().splitlines())
-        return next((line for line in lines if line.get("experiment_id") == failed["id"]), None)
+    def lines() -> list[dict[str, Any]]:
+        every = map(json.loads, server.log().splitlines())
+        found = [line for line in every if line.get("experiment_id") == failed["id"]]
+        return found if any(line["message"] == "experiment failed" for line in found) else []
 
-    told = wait_for(line, "the line")
-    assert (told["level"], told["message"], told["attempt"]) == ("warning", "experiment failed", "1")
-    assert told["code"] == failed["error"]["code"]
+    told = {line["message"]: line for line in wait_for(lines, "the last line")}
+    assert set(told) == {"experiment running", "solver raised", "experiment failed"}
+    assert {line["attempt"] for line in told.values()} == {"1"}
+    last = told["experiment failed"]
+    assert (last["level"], last["code"]) == ("warning", failed["error"]["code"])
+    assert "RuntimeError: the probe was told to raise" in told["solver raised"]["cause"]
 
 
 def test_the_dashboard_names_figures_that_exist(server: Server) -> None:

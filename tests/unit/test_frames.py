@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 
+import msgspec
 import pytest
 
-from kanad_server.engines import frames
+from kanad_server.engines import frames, messages
+from kanad_server.wire import Log
 
 
 def received(messages: list[bytes], piece: int) -> list[bytes]:
@@ -57,3 +59,11 @@ def test_a_length_out_of_range_is_refused() -> None:
 def test_a_message_above_the_maximum_is_refused() -> None:
     with pytest.raises(frames.BrokenFrame, match="more than 10 bytes"):
         frames.Assembler(10).feed(b"\x00\x0b\x00" + b"x" * 11)
+
+
+def test_only_a_result_may_be_longer_than_reports_are() -> None:
+    text = "x" * messages.MAX_REPORT_BYTES
+    with pytest.raises(msgspec.ValidationError):
+        messages.decode(messages.encode(messages.Report(Log(message=text))))
+    result = messages.Completed(-1.0, msgspec.Raw(messages.encode(text)))
+    assert isinstance(messages.decode(messages.encode(result)), messages.Completed)

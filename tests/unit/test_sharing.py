@@ -292,6 +292,24 @@ async def test_more_than_can_listen_learn_of_the_start_and_the_end(
     assert told == [[1, 2], [1, 2], [], [], []]
 
 
+@pytest.mark.parametrize(("name", "bound"), [("TOLD", 1), ("TOLD_BYTES", 100)])
+async def test_what_is_kept_for_who_joins_late_is_bounded_in_number_and_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, bound: int
+) -> None:
+    monkeypatch.setattr(sharing, name, bound)
+    slot = holding(FOUND)
+    async with room(tmp_path, slot) as here:
+        leader = await here.submit(spec())
+        await held(slot)
+        work = here.dispatch._sharing.of(leader.id)
+        assert work is not None
+        assert (work.is_told_whole, work.told, work.told_bytes) == (False, [], 0)
+        late = await here.submit(spec(name="late"))
+        slot.let_go.set()
+        assert steps(await log_of(here, await here.ended(leader))) == [1, 2]
+        assert steps(await log_of(here, await here.ended(late))) == []
+
+
 async def test_who_joins_while_the_work_ends_is_answered_and_not_run(tmp_path: Path) -> None:
     slot = holding(FOUND)
     async with room(tmp_path, slot) as here:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from importlib import resources
 
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "KANAD_PROBE_LEDGER")
+SOCKET_VARIABLE = "KANAD_FORKSERVER_DIRECTORY"
+"""Names the directory of its socket to the forkserver, which removes it: a killed server cannot."""
 PRELOADED = ["kanad_server.engines.preload"]
 
 launching = threading.Lock()
@@ -24,10 +27,21 @@ launching = threading.Lock()
 
 
 def start(home: str) -> None:
-    """Start the forkserver, if it does not run yet; it loads PySCF while the caller goes on.
+    """Start the forkserver, if it does not run (any more); it loads PySCF while the caller goes on.
 
     `home` is the only directory that PySCF may take for the user's.
     """
+    with launching:
+        if not _is_running():
+            _start(home)
+
+
+def _is_running() -> bool:
+    pid = _pid()
+    return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def _start(home: str) -> None:
     config = resources.files("kanad_server.engines").joinpath("pyscf_config.py")
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     environment |= {
@@ -36,17 +50,23 @@ def start(home: str) -> None:
         "OPENBLAS_NUM_THREADS": "1",
         "PYSCF_CONFIG_FILE": str(config),
         "PYTHONSAFEPATH": "1",  # nothing is imported from a working directory
+        SOCKET_VARIABLE: multiprocessing.util.get_temp_dir(),
     }
     multiprocessing.set_forkserver_preload(PRELOADED)
-    with launching, _environment(environment), without_main_module():
+    with _environment(environment), without_main_module():
         multiprocessing.forkserver.ensure_running()
 
 
 def abandon() -> None:
     """End it at once, also while it still loads PySCF; by itself it would notice only after that."""
-    pid = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    pid = _pid()
     if pid is not None:
         os.kill(pid, signal.SIGKILL)
+
+
+def _pid() -> int | None:
+    pid: int | None = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    return pid
 
 
 @contextmanager

@@ -40,5 +40,18 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
 
 Message: TypeAlias = Report | Trouble | Completed | Failed | Cancelled
 
+MAX_REPORT_BYTES = 12 * 1024 * 1024
+"""A longer message has to be a result. Reports of solvers stay below 1 MB; the probe may send 10 MB."""
+
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Message).decode
+_decode = msgspec.json.Decoder(Message).decode
+_decode_result = msgspec.json.Decoder(Completed).decode
+
+
+def decode(data: bytes) -> Message:
+    """The message.
+
+    Raises:
+        msgspec.MsgspecError: it is none, or longer than its kind may be.
+    """
+    return _decode(data) if len(data) <= MAX_REPORT_BYTES else _decode_result(data)

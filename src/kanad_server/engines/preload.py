@@ -1,9 +1,16 @@
 """Imported once by the forkserver: what every worker needs is then shared memory."""
 
+import atexit
 import gc
 import importlib
+import os
+import shutil
 
+from kanad_server.engines.forkserver import SOCKET_VARIABLE
 from kanad_solvers.registry import modules
+
+# The forkserver ends in order when the server and all workers have gone, however they went; workers do not run this.
+atexit.register(shutil.rmtree, os.environ.pop(SOCKET_VARIABLE), ignore_errors=True)
 
 for name in (
     "pyscf.gto",

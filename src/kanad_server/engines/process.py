@@ -46,6 +46,7 @@ class WorkerProcess:
     """A `ProcessPoolExecutor` of one, the reading end of its pipe, and its flag: used and thrown away together."""
 
     def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
         self._directory = tempfile.mkdtemp(dir=scratch)
         self._context = _Context()
         self._pidfd: int | None = None
@@ -60,6 +61,7 @@ class WorkerProcess:
 
     def launch(self) -> None:
         """Start the process (blocking: the forkserver answers once PySCF is loaded)."""
+        forkserver.start(str(self._scratch))  # again, where it was killed: by itself it would inherit our environment
         with forkserver.launching, forkserver.without_main_module():
             ready = self.executor.submit(os.getpid)
         self._pidfd = os.pidfd_open(ready.result())

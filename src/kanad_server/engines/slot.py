@@ -150,6 +150,11 @@ class ProcessSlot:
             return "stopping" if self._is_cancelled else "running"
         return "starting" if self._process is None or self._is_dead() else "idle"
 
+    def _about(self, **more: str) -> dict[str, str]:
+        """What a line of the log is about."""
+        job = {} if self._job is None else {"experiment_id": self._job.experiment_id, "attempt": str(self._job.attempt)}
+        return {"slot": self._name} | job | more
+
     def _is_dead(self) -> bool:
         """Whether the process has died while idle; one that dies under an attempt is seen by its reader."""
         return self._job is None and self._process is not None and not self._process.is_alive()
@@ -205,7 +210,7 @@ class ProcessSlot:
             return
         failure = returned.exception()
         if isinstance(failure, RaisedInWorker):
-            log.error("worker's function raised", extra={"slot": self._name, "cause": str(failure)})
+            log.error("worker's function raised", extra=self._about(cause=str(failure)))
         delay = RETURN_S if failure is None else 0.0
         self._escalation.append(asyncio.get_running_loop().call_later(delay, process.signal, signal.SIGKILL))
 
@@ -222,7 +227,7 @@ class ProcessSlot:
                             self._broke_rules = bool(heard) or not assembler.is_empty or inlet.has_more
                             return verdict
                 except (frames.BrokenFrame, msgspec.MsgspecError) as error:
-                    log.error("worker broke the protocol", extra={"slot": self._name, "cause": str(error)})
+                    log.error("worker broke the protocol", extra=self._about(cause=str(error)))
                     await self.close()
                     message = "the worker sent something that is not a valid message"
                     return Failed(Error(code="bad_result", message=message))
@@ -238,7 +243,7 @@ class ProcessSlot:
                 hear(progress)
                 return None
             case messages.Trouble(text=text):
-                log.error("solver raised", extra={"slot": self._name, "cause": text})
+                log.error("solver raised", extra=self._about(cause=text))
                 return None
             case messages.Completed() | messages.Failed() | messages.Cancelled():
                 verdict, peak_mb = verdicts.of(message)

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,11 +25,13 @@ MAX_DEPTH = 64
 """Deeper nesting than any request needs; a reader that recurses must not be led further."""
 MAX_SHOWN = 80
 LARGE_BYTES = 64 * 1024
+EXPLAINED_BYTES = 256 * 1024
+"""The errors of a larger body tell the rule and the path alone: to find the value, all of it would become objects."""
 
 _KNOWN = {".method.name": tuple(METHODS), ".task.name": tuple(TASKS)}
 
 _encode = msgspec.json.Encoder().encode
-_NO_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+|"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
@@ -140,7 +143,9 @@ def _field_error(text: str, body: bytes) -> FieldError:
 
 
 def _value_at(path: str, body: bytes) -> object:
-    """The value at a path like ``$.a[0].b``; None where the path cannot be followed."""
+    """The value at a path like ``$.a[0].b``; None where the path cannot be followed, or the body is large."""
+    if len(body) > EXPLAINED_BYTES:
+        return None
     try:
         value: Any = json.loads(body)
         for name, index in _STEP.findall(path):
@@ -152,6 +157,8 @@ def _value_at(path: str, body: bytes) -> object:
 
 def _not_finite(body: bytes) -> FieldError | None:
     """The first NaN or infinity of a body that is JSON but for it (as Python's own `json` writes them)."""
+    if len(body) > EXPLAINED_BYTES:
+        return None
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -177,10 +184,18 @@ def _is_deep(body: bytes) -> bool:
     """Whether brackets outside strings nest deeper than MAX_DEPTH."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
-    brackets = _NO_BRACKET.sub(b"", body).translate(_ONE_KIND)
+    brackets = _brackets(body)
     for _ in range(MAX_DEPTH):
         inner = brackets.replace(b"[]", b"")  # one level, all of it at once
         if inner == brackets:
             return brackets.count(b"[") > MAX_DEPTH
         brackets = inner
     return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
+
+
+def _brackets(body: bytes) -> bytes:
+    """The brackets outside strings, all of one kind; found without an object for each string or bracket."""
+    bare = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NO_BRACKETS)
+    outside = BytesIO()
+    outside.writelines(bare.replace(b'""', b"").split(b'"')[::2])  # two quotes end a string and begin one: no change
+    return outside.getvalue().translate(_ONE_KIND)
