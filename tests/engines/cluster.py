@@ -16,44 +16,75 @@ from typing import Self
 from tests.support.server import wait_for
 
 DASK = str(Path(sys.executable).with_name("dask"))
+PRELOAD = ("--preload", "kanad_server.engines.dask_preload")
 
 
 class Cluster:
-    """What has been started is ended at the end, each process by its own pid."""
+    """What has been started is ended at the end, each process by its own pid; `options` are those of every part."""
 
-    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
-        self.folder, self._options = folder, options
+    def __init__(self, folder: Path, *options: str, protocol: str = "tcp") -> None:
+        self.folder, self._options = folder, ("--protocol", protocol, *options)
         self.ledger = folder / "ledger"
-        self._environment = os.environ | {"KANAD_PROBE_LEDGER": str(self.ledger)} | (environment or {})
         self.port = free_port()
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{protocol}://127.0.0.1:{self.port}"
+        self.engine = f"dask://127.0.0.1:{self.port}"
         self.scheduler = self.start_scheduler()
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._plain: list[subprocess.Popen[bytes]] = []
+        self._names: dict[int, str] = {}
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
         """Start it (again), on the same port, and wait until it listens."""
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", ":0", *self._options
+            "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", ":0"
         )
         wait_for(lambda: listens(self.port), "the scheduler to listen")
         return self.scheduler
 
-    def add_worker(self, *options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def add_worker(
+        self, *options: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         """A worker without a nanny, so that its pid is that of the process which runs attempts."""
-        number = len(self.workers)
         worker = self._start(
             "worker", self.address, "--no-nanny", "--nthreads", "1", "--memory-limit", "4GiB", "--no-dashboard",
-            "--host", "127.0.0.1", "--name", f"w{number}", "--local-directory", str(self.folder), *options,
-            environment=environment,
+            "--host", "127.0.0.1", "--name", f"w{len(self._names)}", "--local-directory", str(self.folder), *options,
+            environment=environment, prefix=prefix,
         )  # fmt: skip
+        self._names[worker.pid] = f"w{len(self._names)}"
         self.workers.append(worker)
         return worker
 
-    def _start(self, kind: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def slot(self, worker: subprocess.Popen[bytes], number: int = 0) -> str:
+        """The name of a worker's slot."""
+        return f"{self._names[worker.pid]}-{number}"
+
+    def mend(self, count: int) -> None:
+        """Have a scheduler and so many sound workers, and no others, whatever a test has done to them."""
+        is_there = self.scheduler.poll() is None  # workers end with their scheduler
+        kept = [worker for worker in self._plain[:count] if is_there and worker.poll() is None]
+        end([worker for worker in self.workers if worker not in kept])
+        self.workers = kept
+        if not is_there:
+            self.start_scheduler()
+        while len(self.workers) < count:
+            self.add_worker(*PRELOAD)
+        self._plain = list(self.workers)
+
+    def left(self) -> list[str]:
+        """What servers have here: pinned attempts, and tasks that a worker has."""
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False, timeout=10) as client:  # type: ignore[no-untyped-call]  # half typed
+            tasks = [key for keys in client.processing().values() for key in keys]
+            return [*map(str, client.list_datasets()), *map(str, tasks)]
+
+    def _start(
+        self, kind: str, *options: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [DASK, kind, *options], stdout=log, stderr=log, start_new_session=True,
-                env=self._environment | (environment or {}),
+                [*prefix, DASK, kind, *options, *self._options], stdout=log, stderr=log, start_new_session=True,
+                env=os.environ | {"KANAD_PROBE_LEDGER": str(self.ledger)} | (environment or {}),
             )  # fmt: skip
 
     def log(self) -> str:

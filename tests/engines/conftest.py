@@ -23,6 +23,7 @@ from kanad_server.store import SqliteStore
 from kanad_server.testing import ScriptedEngine, ScriptedSlot
 from tests.engines.cluster import Cluster
 from tests.support.room import Room
+from tests.support.server import Server, wait_for
 
 
 class Place(Room):
@@ -50,12 +51,83 @@ class Place(Room):
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler and two workers of one thread each, shared by the tests that do not hurt them."""
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("cluster")) as running:
-        running.add_worker()
-        running.add_worker()
         yield running
+
+
+@pytest.fixture
+def cluster(_shared: Cluster) -> Iterator[Cluster]:
+    """A scheduler and two workers of one thread each; what a test does to them is mended before the next one.
+
+    Servers leave nothing behind in it.
+    """
+    _shared.mend(2)
+    yield _shared
+    if _shared.scheduler.poll() is None:
+        wait_for(lambda: not _shared.left(), "the cluster to be empty")
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Makes servers of the test's own, with the given engine, and waits for as many slots."""
+    started: list[Server] = []
+
+    def start(engine: str, *options: str, slots: int = 2, **environment: str) -> Server:
+        folder = tmp_path / f"server-{len(started)}"
+        folder.mkdir()
+        started.append(Server(folder, "--engine", engine, *options, environment=environment))
+        started[-1].ready()
+        wait_for(lambda: len(started[-1].system()["slots"]) >= slots, f"{slots} slots", 60)
+        return started[-1]
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            assert server.stop() == 0, server.log()
+
+
+def engine_of(server: Server) -> dict[str, Any]:
+    """The cluster as the server shows it."""
+    return next(engine for engine in server.system()["engines"] if engine["name"] == "dask")
+
+
+def place_of(server: Server, experiment_id: str) -> str:
+    """The slot that runs an experiment."""
+
+    def look() -> str | None:
+        slots = server.system()["slots"]
+        return next((slot["name"] for slot in slots if slot["experiment_id"] == experiment_id), None)
+
+    return str(wait_for(look, "a slot"))
+
+
+def cancel(server: Server, *experiment_ids: str) -> None:
+    """End what would go on for ever."""
+    for experiment_id in experiment_ids:
+        server.http.post(f"/api/v1/experiments/{experiment_id}/cancel")
+    assert {server.ended(experiment_id)["status"] for experiment_id in experiment_ids} == {"cancelled"}
+
+
+def check_log(server: Server, experiment_id: str) -> list[dict[str, Any]]:
+    """No gap, no duplicate, one end; the steps of each attempt in order."""
+    events = server.events(experiment_id)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    ends = [event for event in events if event["type"] == "status" and event["status"] in ("completed", "failed")]
+    assert [event["seq"] for event in ends] == [len(events)]
+    for attempt in {event["attempt"] for event in events}:
+        steps = [e["iteration"] for e in events if e["type"] == "convergence" and e["attempt"] == attempt]
+        assert steps == list(range(1, len(steps) + 1))
+    return events
+
+
+def noted(cluster: Cluster, moment: str, experiment_id: str) -> int:
+    """How often a solver has begun with it (`start`), or come to its end (`end`)."""
+    lines = cluster.ledger.read_text().splitlines() if cluster.ledger.exists() else []
+    return sum(line.startswith(f"{moment} {experiment_id} ") for line in lines)
 
 
 @pytest.fixture(params=["scripted", "local", pytest.param("dask", marks=pytest.mark.dask)])
