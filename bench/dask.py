@@ -6,6 +6,7 @@ Starts a scheduler, two workers of one thread, and a server for each engine; pri
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import tempfile
 import time
@@ -61,17 +62,17 @@ def many_s(server: Server) -> float:
 
 
 async def late_ms(server: Server) -> tuple[float, float]:
-    """(p50, p99) of how much later than paced a step is seen: its time against the straight line of the earliest."""
+    """(p50, p99) from the solver's report of a step, whose moment it carries, to its receipt by a viewer."""
     experiment = server.post(probe(steps=STEPS, step_ms=STEP_MS))["id"]
-    seen = []
+    delays = []
     url = f"{server.url.replace('http', 'ws', 1)}{API}/{experiment}/stream"
     async with connect(url, proxy=None, compression=None) as socket:
         async for frame in socket:
-            text = frame if isinstance(frame, str) else frame.decode()
-            seen += [time.perf_counter()] * text.count('"convergence"')
-    paced = (seen[-1] - seen[0]) / (len(seen) - 1)
-    late = [1000 * (moment - paced * number) for number, moment in enumerate(seen)]
-    delays = sorted(value - min(late) for value in late)
+            now, body = time.time(), json.loads(frame)
+            events = body if isinstance(body, list) else [body]
+            delays += [1000 * (now - event["residual"]) for event in events if event["type"] == "convergence"]
+    assert len(delays) == STEPS
+    delays.sort()
     return delays[len(delays) // 2], delays[int(0.99 * len(delays))]
 
 
@@ -82,13 +83,12 @@ def main() -> None:
         for name in ("cluster", "local", "dask"):
             (place / name).mkdir()
         with Cluster(place / "cluster") as cluster:
-            for _ in range(WORKERS):
-                cluster.add_worker("--preload", "kanad_server.engines.dask_preload")
+            cluster.mend(WORKERS)
             local = Server(place / "local", "--slots", str(WORKERS))
             local.ready()
             own = latency_ms(local)
             local.stop()
-            server = Server(place / "dask", "--engine", cluster.address.replace("tcp", "dask"))
+            server = Server(place / "dask", "--engine", cluster.engine)
             try:
                 wait_for(lambda: len(server.system()["slots"]) == WORKERS, "the workers", 60)
                 there = latency_ms(server)
@@ -98,7 +98,7 @@ def main() -> None:
                 row(f"{EXPERIMENTS} experiments of 1 s on {WORKERS} workers", f"{taken:.1f} s, ideal {ideal:.0f} s = "
                     f"{100 * (taken / ideal - 1):.1f} % above", "<= 10 %", taken <= 1.1 * ideal)  # fmt: skip
                 p50, p99 = asyncio.run(late_ms(server))
-                row("progress seen later than the earliest", f"p50 {p50:.0f}, p99 {p99:.0f} ms", "p99 <= 300 ms",
+                row("a step of the solver to a viewer", f"p50 {p50:.0f}, p99 {p99:.0f} ms", "p99 <= 300 ms",
                     p99 <= 300)  # fmt: skip
             finally:
                 server.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -35,8 +36,8 @@ MAX_HAMILTONIANS = 200_000_000
 """Characters of all FCIDUMPs that wait or run: they are kept in memory."""
 
 
-def _never(_: str) -> bool:
-    return False
+def _unknown(_: str) -> float | None:
+    return None
 
 
 class Dispatch:
@@ -51,9 +52,10 @@ class Dispatch:
         max_waiting: int,
         max_waiting_per_person: int = 10_000,
         files: Files | None = None,
-        is_large: Callable[[str], bool] = _never,
+        estimated_s: Callable[[str], float | None] = _unknown,
+        large_above_s: float = math.inf,
     ) -> None:
-        self._is_large = is_large
+        self._estimated_s, self._large_above_s = estimated_s, large_above_s
         self._journal = journal
         self._engine = engine
         self._files = files
@@ -109,7 +111,8 @@ class Dispatch:
         """
         if self.is_draining:
             raise Unavailable("draining", "the server is going down; post again when it is back")
-        experiments = [_experiment(spec, owner, campaign) for spec in specs]
+        new_ones = [_experiment(spec, owner, campaign) for spec in specs]
+        experiments = [replace(one, estimated_s=self._estimated_s(one.spec_hash)) for one in new_ones]
         answers = await self._answers(experiments)
         joining: list[tuple[Work, Experiment]] = []
         new: list[New] = []
@@ -364,8 +367,9 @@ class Dispatch:
             self._journal.propose(experiment.id, lifecycle.Note(misfit))
 
     def _need_of(self, experiment: Experiment) -> Need:
-        limits = experiment.spec.limits
-        return Need(memory_mb=limits.memory_mb, threads=limits.threads, is_large=self._is_large(experiment.spec_hash))
+        limits, estimated_s = experiment.spec.limits, experiment.estimated_s
+        is_large = estimated_s is None or estimated_s > self._large_above_s
+        return Need(memory_mb=limits.memory_mb, threads=limits.threads, is_large=is_large)
 
     def _end(self, work: Work, verdict: Verdict) -> None:
         """Tell the members how the attempt ended; those that get another one wait again."""

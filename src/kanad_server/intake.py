@@ -118,10 +118,9 @@ class Intake:
         _refuse_too_large(prepared, here)
         return prepared
 
-    def is_longer(self, seconds: float, asked: str) -> bool:
-        """Whether a spec, by its hash, is estimated to take longer; so is one whose estimate is not remembered."""
-        high = self._seconds.get(asked)
-        return high is None or high > seconds
+    def estimated_s(self, asked: str) -> float | None:
+        """How many seconds a prepared spec, by its hash, is estimated to take at most; None where it is forgotten."""
+        return self._seconds.get(asked)
 
     def _refuse_probe(self, spec: Spec, place: Place) -> None:
         if isinstance(spec.method, Probe) and not self._enable_probe:

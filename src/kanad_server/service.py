@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 from kanad_server import clock, datadir, keeper, webhooks
 from kanad_server.dispatch import Dispatch
@@ -111,7 +110,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                         max_waiting=settings.max_waiting,
                         max_waiting_per_person=settings.max_waiting_per_person,
                         files=files,
-                        is_large=partial(intake.is_longer, settings.local_up_to_s),
+                        estimated_s=intake.estimated_s,
+                        large_above_s=settings.local_up_to_s,
                     ),
                     intake=intake,
                     notifier=Notifier(store, allowed, secret),

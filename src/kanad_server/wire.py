@@ -91,6 +91,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     losses: int = 0
     owner: str = "local"
     campaign: str | None = None
+    estimated_s: float | None = None
+    """The upper end of the estimate when it was accepted; null where an older server accepted it."""
 
     @property
     def is_final(self) -> bool:

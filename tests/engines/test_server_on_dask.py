@@ -77,14 +77,14 @@ def test_slots_come_and_go_and_what_waits_goes_down_and_up(cluster: Cluster, ser
 
 
 def test_memory_and_threads_go_where_they_fit_and_what_fits_nowhere_says_so(cluster: Cluster, serve: Serve) -> None:
-    large = cluster.add_worker(*PRELOAD, "--memory-limit", "8GiB", "--nthreads", "2")
+    large = cluster.add_worker(*PRELOAD, "--memory-limit", "8GiB", "--nthreads", "2", "--resources", "threads=4")
     server = serve(cluster.engine, slots=4)
     big = server.post(probe(**ENDLESS, limits=limits(memory_mb=6_000)))["id"]
     server.running(big)
     assert place_of(server, big) in (cluster.slot(large), cluster.slot(large, 1))
-    both = server.post(probe(**ENDLESS, limits=limits(threads=2)))["id"]
-    assert server.get(both)["status"] == "queued"  # the one worker with two threads has one left
-    for beyond, what in ((limits(memory_mb=50_000), "memory_mb = 50000"), (limits(threads=3), "threads = 3")):
+    wide = server.post(probe(**ENDLESS, limits=limits(threads=4)))["id"]
+    assert server.get(wide)["status"] == "queued"  # the one worker with four threads has three left
+    for beyond, what in ((limits(memory_mb=50_000), "memory_mb = 50000"), (limits(threads=5), "threads = 5")):
         nowhere = server.post(probe(steps=1, limits=beyond))["id"]
         message = server.events(nowhere)[-1]["message"]
         assert "no worker of the cluster has" in message
@@ -93,12 +93,12 @@ def test_memory_and_threads_go_where_they_fit_and_what_fits_nowhere_says_so(clus
         cancel(server, nowhere)
     small = [server.post(probe(steps=1, limits=limits()))["id"] for _ in range(3)]
     assert {server.ended(one)["status"] for one in small} == {"completed"}
-    assert (server.get(big)["status"], server.get(both)["status"]) == ("running", "queued")
+    assert (server.get(big)["status"], server.get(wide)["status"]) == ("running", "queued")
     cancel(server, big)
-    server.running(both)
-    assert place_of(server, both) in (cluster.slot(large), cluster.slot(large, 1))
-    assert resources_of(cluster, both) == {"memory_mb": 512, "threads": 2}
-    cancel(server, both)
+    server.running(wide)
+    assert place_of(server, wide) in (cluster.slot(large), cluster.slot(large, 1))
+    assert resources_of(cluster, wide) == {"memory_mb": 512, "threads": 4}
+    cancel(server, wide)
 
 
 def resources_of(cluster: Cluster, experiment_id: str) -> dict[str, float]:
@@ -175,6 +175,23 @@ def test_both_engines_at_once_by_estimate(cluster: Cluster, serve: Serve) -> Non
         server.running(one)
         assert place_of(server, one).startswith("local") == is_local
         cancel(server, one)
+
+
+def test_the_estimate_that_says_where_outlives_a_restart(cluster: Cluster, serve: Serve) -> None:
+    server = serve(f"local+{cluster.engine}", "--slots", "1", slots=3, KANAD_LOCAL_UP_TO_S="100")
+    first, second = (server.post(probe(**ENDLESS))["id"] for _ in range(2))  # both are for the one local slot
+    server.running(first)
+    assert server.get(second)["estimated_s"] <= 100
+    server.kill()
+    server.start()
+    server.running(first)
+    assert place_of(server, first).startswith("local")
+    wait_for(lambda: len(server.system()["slots"]) == 3, "the cluster's slots", 60)
+    assert server.get(second)["status"] == "queued"
+    cancel(server, first)
+    server.running(second)
+    assert place_of(server, second).startswith("local")
+    cancel(server, second)
 
 
 def test_an_engine_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ class DaskEngine:
                 self._add(client, address, str(workers[address].get("name", address)), reply)
 
     def _add(self, client: Any, address: str, name: str, reply: object) -> None:
-        """A worker has come: as many slots as it has threads, or a reason why it has none."""
+        """A worker has come, with its slots or with a reason why it has none."""
         refusal = None
         try:
             if not isinstance(reply, bytes):
@@ -233,7 +233,7 @@ class DaskEngine:
             self._refused[address] = refusal
             return
         place = self._places[address] = Place(address, name, described.memory_mb, described.threads)
-        slots = [DaskSlot(self, place, number, self._gate, self._keeping) for number in range(described.threads)]
+        slots = [DaskSlot(self, place, number, self._gate, self._keeping) for number in range(described.slots)]
         for slot in slots:
             client.subscribe_topic(slot.topic, slot.take_in)
         self._slots[address] = slots

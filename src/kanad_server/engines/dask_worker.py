@@ -88,7 +88,13 @@ async def offer(dask_worker: Any) -> bytes:
     has = resources(dask_worker)
     await dask_worker.set_resources(**has)
     return remote.encode(
-        remote.Description(versions=examine(), memory_mb=int(has[MEMORY]), threads=int(has[THREADS]), faults=faults())
+        remote.Description(
+            versions=examine(),
+            slots=dask_worker.state.nthreads,
+            memory_mb=int(has[MEMORY]),
+            threads=int(has[THREADS]),
+            faults=faults(),
+        )
     )
 
 

@@ -54,9 +54,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker of the cluster, as it describes itself; `faults` are what keeps it from running attempts."""
+    """A worker of the cluster, as it describes itself; `faults` are what keeps it from running attempts.
+
+    It runs as many attempts at once as it has `slots`, which share its memory and its threads.
+    """
 
     versions: dict[str, str]
+    slots: int
     memory_mb: int
     threads: int
     faults: tuple[str, ...] = ()

@@ -36,10 +36,10 @@ DELETE FROM campaigns WHERE id = ?;
 -- name: insert_experiment
 INSERT INTO experiments (id, name, tags, priority, status, method, spec, spec_hash, attempt, losses,
                          cancel_requested, progress, energy_hartree, error, created_at, started_at,
-                         finished_at, reused_from, owner, campaign)
+                         finished_at, reused_from, owner, campaign, estimated_s)
 VALUES (:id, :name, :tags, :priority, :status, :method, :spec, :spec_hash, :attempt, :losses,
         :cancel_requested, :progress, :energy_hartree, :error, :created_at, :started_at,
-        :finished_at, :reused_from, :owner, :campaign);
+        :finished_at, :reused_from, :owner, :campaign, :estimated_s);
 
 -- name: update_experiment
 -- Only what the lifecycle can change; a row never moves back over a newer one because the journal is the only writer.

@@ -34,6 +34,7 @@ def to_row(experiment: Experiment) -> dict[str, Any]:
         "created_at": experiment.created_at,
         "owner": experiment.owner,
         "campaign": experiment.campaign,
+        "estimated_s": experiment.estimated_s,
         **to_changed_columns(experiment),
     }
 
@@ -78,6 +79,7 @@ def from_row(row: sqlite3.Row) -> Experiment:
         losses=row["losses"],
         owner=row["owner"],
         campaign=row["campaign"],
+        estimated_s=row["estimated_s"],
     )
 
 
