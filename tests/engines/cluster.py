@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support.server import wait_for
 
@@ -69,12 +69,21 @@ class Cluster:
         while len(self.workers) < count:
             self.add_worker(*PRELOAD)
         self._plain = list(self.workers)
+        wanted = {self._names[worker.pid] for worker in self.workers}
+        wait_for(lambda: self._joined() == wanted, "the workers to join", 60)
+
+    def _joined(self) -> set[str]:
+        with self._client() as client:
+            return {worker["name"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
+
+    def _client(self) -> Any:
+        from distributed import Client
+
+        return Client(self.address, set_as_default=False, timeout=10)  # type: ignore[no-untyped-call]  # half typed
 
     def left(self) -> list[str]:
         """What servers have here: pinned attempts, and tasks that a worker has."""
-        from distributed import Client
-
-        with Client(self.address, set_as_default=False, timeout=10) as client:  # type: ignore[no-untyped-call]  # half typed
+        with self._client() as client:
             tasks = [key for keys in client.processing().values() for key in keys]
             return [*map(str, client.list_datasets()), *map(str, tasks)]
 

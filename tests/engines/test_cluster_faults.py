@@ -82,3 +82,17 @@ def test_a_network_cut_of_twenty_seconds_costs_nothing(cluster: Cluster, serve: 
             assert server.ended(one, 100)["status"] == "completed"
             check_log(server, one)
             assert (server.get(one)["attempt"], noted(cluster, "start", one)) == (1, 1)
+
+
+def test_a_worker_that_hangs_before_it_has_answered_keeps_nobody_waiting(cluster: Cluster, serve: Serve) -> None:
+    frozen, sound = cluster.workers
+    frozen.send_signal(signal.SIGSTOP)
+    try:
+        server = serve(cluster.engine, slots=1)
+        assert server.ended(server.post(probe(steps=1))["id"])["status"] == "completed"
+        assert [slot["name"] for slot in server.system()["slots"]] == [cluster.slot(sound)]
+        assert engine_of(server)["state"] == "up"
+        assert any("it has not said yet what it has" in note for note in engine_of(server)["notes"])
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+    wait_for(lambda: len(server.system()["slots"]) == 2, "the other slot")

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,6 +61,7 @@ class DaskEngine:
         self._places: dict[str, Place] = {}
         self._slots: dict[str, list[DaskSlot]] = {}
         self._refused: dict[str, str] = {}
+        self._asked: dict[str, asyncio.Task[None]] = {}
         self._trouble = "the scheduler has not answered yet"
         self._refresh = asyncio.Event()
         self._changed = asyncio.Event()
@@ -78,7 +80,8 @@ class DaskEngine:
 
     def view(self) -> Sequence[EngineView]:
         """The cluster as it is now."""
-        notes = [f"worker {address}: {reason}" for address, reason in self._refused.items()][:MAX_NOTES]
+        silent = dict.fromkeys(self._asked, "it has not said yet what it has")
+        notes = [f"worker {address}: {reason}" for address, reason in (self._refused | silent).items()][:MAX_NOTES]
         if self._trouble:
             notes.insert(0, f"{self._address}: {self._trouble}")
         elif not self._places:
@@ -167,14 +170,19 @@ class DaskEngine:
         await self._drop_orphans(client)
         self.client = client
         log.info("connected to the cluster", extra={"address": self._address})
-        while is_alive():
-            self._refresh.clear()
-            try:
-                await self._look(client)
-                self._say("")
-            except TimeoutError:
-                self._say("the scheduler does not answer")
-            await self._until_due(is_alive)
+        try:
+            while is_alive():
+                self._refresh.clear()
+                try:
+                    await self._look(client)
+                    self._say("")
+                except TimeoutError:
+                    self._say("the scheduler does not answer")
+                await self._until_due(is_alive)
+        finally:
+            for asking in self._asked.values():
+                asking.cancel()
+            await asyncio.gather(*self._asked.values(), return_exceptions=True)
         for slot in self._every_slot():
             slot.unhand()
 
@@ -211,12 +219,27 @@ class DaskEngine:
         for address in [address for address in self._places if address not in workers]:
             self._remove(address)
         self._refused = {address: reason for address, reason in self._refused.items() if address in workers}
-        new = [address for address in workers if address not in self._places and address not in self._refused]
-        if new:
+        for address in self._asked.keys() - workers.keys():
+            self._asked[address].cancel()
+        for address in workers.keys() - self._places.keys() - self._refused.keys() - self._asked.keys():
+            asking = self._ask(client, address, str(workers[address].get("name", address)))
+            self._asked[address] = asyncio.create_task(asking, name=f"ask-{address}")
+            self._asked[address].add_done_callback(partial(self._has_answered, address))
+
+    async def _ask(self, client: Any, address: str, name: str) -> None:
+        """Let a new worker say what it has. One that does not answer keeps nobody else waiting; it is asked again."""
+        try:
             async with asyncio.timeout(OFFER_S):
-                replies = await client.run(dask_worker.offer, workers=new, on_error="return")
-            for address, reply in replies.items():
-                self._add(client, address, str(workers[address].get("name", address)), reply)
+                replies = await client.run(dask_worker.offer, workers=[address], on_error="return")
+            for reply in replies.values():
+                self._add(client, address, name, reply)
+        except Exception as error:  # of many kinds: it has gone, the connection breaks, or nothing comes
+            log.warning(
+                "a worker does not answer", extra={"worker": address, "cause": f"{type(error).__name__}: {error}"}
+            )
+
+    def _has_answered(self, address: str, _: object) -> None:
+        del self._asked[address]
 
     def _add(self, client: Any, address: str, name: str, reply: object) -> None:
         """A worker has come, with its slots or with a reason why it has none."""
