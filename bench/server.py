@@ -46,6 +46,7 @@ HEAVY: dict[str, Any] = {
     "basis": "6-31g",
     "method": {"name": "sqd", "sampler": "uniform", "samples_per_batch": 2000, "max_iterations": 100},
     "active_space": {"electrons": 10, "orbitals": 12},
+    "fresh": True,
 }
 
 
