@@ -15,7 +15,7 @@ from tests.engines.cluster import PRELOAD, Cluster, end
 from tests.support.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-OF_ONE_RUN = re.compile(r"\d[\d.,:]* ?(ms|s|min|MB|%)|\d\d:\d\d|\d{4}-\d\d-\d\d|[0-9a-f-]{20,}")
+TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d[\d.]* (ms|s)\b")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def there(tmp_path: Path, cluster: Cluster) -> Iterator[Server]:
 
 
 def test_a_run_is_shown_alike_and_the_queue_follows_the_cluster(
-    open_tab: OpenTab, server: Server, there: Server, cluster: Cluster, runs: Runs
+    cluster: Cluster, there: Server, server: Server, runs: Runs, open_tab: OpenTab
 ) -> None:
     tab = open_tab(there)
     page = tab.go("/queue")
@@ -58,6 +58,5 @@ def test_a_run_is_shown_alike_and_the_queue_follows_the_cluster(
         tab = open_tab(one)
         page = tab.go(f"/runs/{identity}")
         tab.status("Completed")
-        Path("/tmp/dask/b/%d" % len(shown)).write_text(page.locator("main").inner_text())
-        shown.append((OF_ONE_RUN.sub("", page.locator("main").inner_text()), tab.energy(), tab.chart_points()))
+        shown.append((TIMES.sub("", page.locator("main").inner_text()), tab.energy(), tab.chart_points()))
     assert shown[0] == shown[1]
