@@ -61,7 +61,7 @@ test-faults: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m "faults and not slow" tests/faults
 
 test-dask: $(VENV)/installed-dev
-	$(BIN)/pytest -q -m dask tests/engines
+	$(BIN)/pytest -q -n 3 --dist loadfile -m dask tests/engines
 
 test-faults-all: $(VENV)/installed-dev
 	KANAD_FAULT_SCALE=1 KANAD_FAULT_PATIENCE=1 $(BIN)/pytest -q tests/faults

@@ -20,7 +20,7 @@ def test_a_killed_worker_or_solver_costs_one_attempt_and_the_neighbour_none(
     cluster: Cluster, serve: Serve, killed: str
 ) -> None:
     server = serve(cluster.engine)
-    victim, other = (server.post(probe(steps=150, step_ms=40))["id"] for _ in range(2))
+    victim, other = (server.post(probe(steps=100, step_ms=40))["id"] for _ in range(2))
     for one in (victim, other):
         server.running(one, 5)
     worker = next(worker for worker in cluster.workers if cluster.slot(worker) == place_of(server, victim))

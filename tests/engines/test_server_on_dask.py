@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,9 @@ import msgspec
 import pytest
 
 from kanad_server.client import SyncClient
+from kanad_server.engines import choice
+from kanad_server.errors import StartRefused
+from kanad_server.settings import Settings
 from tests.engines.cluster import PRELOAD, Cluster, end
 from tests.engines.conftest import Serve, cancel, engine_of, place_of
 from tests.support.server import H2_ATOMS, Server, probe, wait_for
@@ -125,14 +125,14 @@ def test_threads_are_those_that_the_solver_uses(cluster: Cluster, serve: Serve) 
 def test_a_worker_of_other_versions_is_refused_and_says_why(tmp_path: Path, cluster: Cluster, serve: Serve) -> None:
     cluster.mend(0)
     for package in ("pyscf", "kanad_server"):
-        other = tmp_path / f"other/{package}-0.0.1.dist-info"
+        other = tmp_path / f"other/{package}-0.9.9.dist-info"
         other.mkdir(parents=True)
-        (other / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n")
+        (other / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.9.9\n")
     cluster.add_worker(environment={"PYTHONPATH": str(tmp_path / "other")})
     server = serve(cluster.engine, slots=0)
-    (note,) = wait_for(lambda: [note for note in engine_of(server)["notes"] if "0.0.1" in note], "a refusal", 60)
+    (note,) = wait_for(lambda: [note for note in engine_of(server)["notes"] if "0.9.9" in note], "a refusal", 60)
     for package in ("pyscf", "kanad-server"):
-        assert f"{package} is 0.0.1 there and" in note
+        assert f"{package} is 0.9.9 there and" in note
     assert "install the same" in note
     assert server.system()["slots"] == []
     waiting = server.post(probe(steps=1))["id"]
@@ -194,11 +194,7 @@ def test_the_estimate_that_says_where_outlives_a_restart(cluster: Cluster, serve
     cancel(server, second)
 
 
-def test_an_engine_that_is_none_is_refused(tmp_path: Path) -> None:
-    for setting in ("cluster", "dask://nowhere", "local+local"):
-        done = subprocess.run(
-            [sys.executable, "-m", "kanad_server", "serve", "--engine", setting, "--data-dir", str(tmp_path)],
-            capture_output=True, text=True, timeout=30, env=os.environ,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert "engine must be local" in done.stderr
+@pytest.mark.parametrize("setting", ["cluster", "dask://nowhere", "local+local"])
+def test_an_engine_that_is_none_is_refused(setting: str) -> None:
+    with pytest.raises(StartRefused, match="engine must be local"):
+        choice.check(Settings(engine=setting))

@@ -16,11 +16,11 @@ async def dask_setup(worker: Any) -> None:
     """Refuse to start where attempts could not run; otherwise load PySCF once for every thread.
 
     Raises:
-        RuntimeError: says what is missing.
+        SystemExit: says what is missing (an `Exception` would be logged, and the worker would join).
     """
     faults = dask_worker.faults()
     if faults:
-        raise RuntimeError(f"this worker cannot run experiments: {'; '.join(faults)}")
+        raise SystemExit(f"this worker cannot run experiments: {'; '.join(faults)}")
     multiprocessing.current_process().daemon = False  # see `dask_worker.offer`
     await asyncio.to_thread(dask_worker.warm, worker.state.nthreads)
 
