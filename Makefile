@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: bench-stream bench-dask help run web docs test test-browser test-docs test-slow test-dask test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
+.PHONY: bench-stream bench-dask bench-sqd help run web docs test test-browser test-docs test-slow test-dask test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
 .PHONY: test-fuzz test-deploy lock
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make check  ruff, mypy and bandit"
 	@echo "make bench  print the benchmark table of the server"
 	@echo "make bench-stream, bench-solvers, bench-cost   those of the stream, the solvers and their price"
+	@echo "make bench-sqd   SQD against qiskit-addon-sqd, which gets an environment of its own"
 	@echo "make bench-browser   how fast the pages are"
 	@echo "make screenshots   take the pictures of the docs anew"
 	@echo "make accuracy   print the table of docs/accuracy.md"
@@ -99,6 +100,13 @@ bench: $(VENV)/installed-dev
 
 bench-solvers: $(VENV)/installed-dev
 	$(BIN)/python bench/solvers.py
+
+bench-sqd: $(VENV)/installed-dev $(VENV)/rival/bin/python
+	$(BIN)/python bench/sqd.py $(VENV)/rival/bin/python
+
+$(VENV)/rival/bin/python: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/rival
+	$(VENV)/rival/bin/pip install --quiet "qiskit-addon-sqd==0.14.*" || { rm -rf $(VENV)/rival; exit 1; }
 
 bench-dask: $(VENV)/installed-dev
 	PYTHONPATH=. $(BIN)/python bench/dask.py

@@ -1,8 +1,8 @@
 """SQD against qiskit-addon-sqd on the same bitstrings, batches and iterations, alternating on the same machine.
 
-Run with `python bench/sqd.py PYTHON [rounds]`, where PYTHON is an interpreter that has qiskit-addon-sqd (a virtual
-environment of its own: `python -m venv X && X/bin/pip install qiskit-addon-sqd`). One seed a round. Prints median
-times, their ratio and mean energies; asserts nothing. Both sides hold the Hartree-Fock configuration. Start-up and
+Run with `make bench-sqd`, or `python bench/sqd.py PYTHON [rounds]`, where PYTHON is an interpreter that has
+qiskit-addon-sqd (in a virtual environment of its own). One seed a round. Prints median times, their ratio and mean
+energies; asserts nothing. Both sides hold the Hartree-Fock configuration. Start-up and
 compilation of the other side are not counted: it solves once before.
 """
 

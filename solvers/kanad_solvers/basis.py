@@ -28,6 +28,7 @@ _PLAIN = (
 _CARTESIAN = ("6-31g*", "6-31g**", "6-31+g*", "6-31+g**", "6-31++g**")
 _WITH_ECP = (
     "def2-svp", "def2-svpd", "def2-tzvp", "def2-tzvpp", "def2-tzvpd", "def2-qzvp", "def2-qzvpp", "lanl2dz",
+    "crenbl",  # the only one here that has the lanthanides
 )  # fmt: skip
 
 BASES: dict[str, BasisInfo] = (

@@ -76,7 +76,7 @@ def build(mol: Any, kind: Kind, spec: Spec, watch: Watch) -> Any:
 
 @contextmanager
 def interruptible(field: Any, watch: Watch) -> Iterator[None]:
-    """Makes each Coulomb or exchange matrix that the field builds in this block a chance to end the run.
+    """Makes each Coulomb or exchange matrix, and each block of grid points, a chance to end the run within the `with`.
 
     Stability analyses, coupled-perturbed equations and Z-vectors call nothing else of ours while they iterate.
     """
@@ -88,14 +88,27 @@ def interruptible(field: Any, watch: Watch) -> Iterator[None]:
 
         return built
 
+    def checked_blocks(loop: Callable[..., Any]) -> Callable[..., Any]:
+        def blocks(*args: Any, **options: Any) -> Iterator[Any]:
+            for block in loop(*args, **options):
+                watch.check()
+                yield block
+
+        return blocks
+
     names = ("get_jk", "get_j", "get_k")
     for name in names:
         setattr(field, name, checked(getattr(field, name)))
+    grid = getattr(field, "_numint", None)
+    if grid is not None:
+        grid.block_loop = checked_blocks(grid.block_loop)
     try:
         yield
     finally:
         for name in names:
             delattr(field, name)
+        if grid is not None:
+            del grid.block_loop
 
 
 def in_solvent(field: Any, solvent: Solvent) -> Any:

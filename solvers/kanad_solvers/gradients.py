@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from pyscf.grad import rhf as pyscf_gradient
+from pyscf.scf import _vhf
 
 from kanad_solvers import fields, pyscf_log
 from kanad_solvers.internal import ANGSTROM_PER_BOHR
@@ -30,8 +32,35 @@ def analytic(solver: Any, watch: Watch, **integrals: Any) -> Array:
     watch.check()
     field = getattr(solver.base, "_scf", solver.base)
     lines = pyscf_log.atoms(watch, "gradient", solver.mol.natm)
+    if type(solver).get_jk is pyscf_gradient.GradientsBase.get_jk:  # not with fitted densities, which are quick
+        _build_by_atom(solver, watch)
     with pyscf_log.heard(solver, lines, pyscf_log.DETAILED), fields.interruptible(field, watch):
         return np.asarray(solver.kernel(**integrals))
+
+
+def _build_by_atom(solver: Any, watch: Watch) -> None:
+    """Makes Coulomb and exchange terms, one long call into C in PySCF, a call for each atom that moves."""
+
+    def parts(kind: str, scripts: tuple[str, ...], density: Any, omega: float | None) -> list[Array]:
+        mol, rows = solver.mol, []
+        density = solver.base.make_rdm1() if density is None else density
+        with mol.with_range_coulomb(omega):
+            screen = _vhf._VHFOpt(mol, "int2e_ip1", f"CVHFgrad_{kind}_prescreen", dmcondname="CVHFnr_dm_cond1")
+            screen.q_cond = pyscf_gradient._calc_q_cond(mol, screen)
+            shells = [(first, last) for first, last, *_ in mol.aoslice_by_atom() if last > first]
+            for done, (first, last) in enumerate(shells):
+                watch.beat("gradient", done, len(shells))
+                found = _vhf.direct_mapdm(
+                    mol._add_suffix("int2e_ip1"), "s2kl", scripts, density, 3, mol._atm, mol._bas, mol._env,
+                    vhfopt=screen, shls_slice=(first, last, *(0, mol.nbas) * 3),
+                )  # fmt: skip
+                rows.append([-term for term in found])
+        return [np.concatenate(terms, axis=-2) for terms in zip(*rows, strict=True)]
+
+    coulomb, exchange = "lk->s1ij", "jk->s1il"  # of (d/dR i j|k l)
+    solver.get_jk = lambda mol=None, dm=None, hermi=0, omega=None: parts("jk", (coulomb, exchange), dm, omega)
+    solver.get_j = lambda mol=None, dm=None, hermi=0, omega=None: parts("j", (coulomb,), dm, omega)[0]
+    solver.get_k = lambda mol=None, dm=None, hermi=0, omega=None: parts("k", (exchange,), dm, omega)[0]
 
 
 def numerical_gradient(solve: Solver, spec: Spec, molecule: Parsed, watch: Watch) -> Array | None:

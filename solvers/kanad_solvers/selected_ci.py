@@ -6,6 +6,7 @@ J. Chem. Theory Comput. 12, 3674 (2016)); PySCF's selection over products of alp
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +22,14 @@ from kanad_solvers.result import Result
 from kanad_solvers.run import InnerWatch, Watch
 from kanad_solvers.sampling import Strings
 from kanad_solvers.spec import SelectedCI, Spec
-from kanad_solvers.subspace import Solution, Subspace
+from kanad_solvers.subspace import ENERGY_TOLERANCE, Solution, Subspace
 
 if TYPE_CHECKING:
     from kanad_solvers.prepare import Parsed
 
 ENERGY_STABLE = 1e-8  # hartree, change from one set of strings to the next
+LOOSEST = 1e-4  # hartree, tolerance of the states that only choose strings
+TOLERANCE_SHARE = 1e-2  # of what the last strings brought: no state is solved to what the next ones will change
 VECTORS_HELD = 30
 COARSE = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # thresholds of the comparison run, tried in this order
 
@@ -111,27 +114,32 @@ class Growth:
         Raises:
             TooLarge: the vectors would pass the memory limit.
         """
-        self.converged = False
+        space, tolerance = Subspace(self._window, self._strings), LOOSEST
         for _ in range(max_iterations):
-            space = Subspace(self._window, self._strings)
             before = self._solution
-            self._solution = space.lowest(1, before, self._watch)
+            solution = self._solution = space.lowest(1, before, self._watch, tolerance)
             self._report(space, before)
-            wider = self._enlarged(space, self._solution, epsilon)
+            moved = math.inf if before is None else abs(float(before.energies[0] - solution.energies[0]))
+            wider = self._enlarged(space, solution, epsilon)
             size = len(wider[0]) * len(wider[1])
-            moved = None if before is None else abs(float(before.energies[0] - self._solution.energies[0]))
+            is_at_rest = size == space.size or moved < ENERGY_STABLE
+            self.converged = is_at_rest and tolerance == ENERGY_TOLERANCE
             self.is_full = self._is_bound and (size > self._most or space.size == self._window.determinants)
-            if size == space.size or (moved is not None and moved < ENERGY_STABLE and before is not None):
-                self.converged = True
             if self.converged or self.is_full:
                 break
+            if is_at_rest:
+                tolerance = ENERGY_TOLERANCE
+                continue
             self._refuse(size)
             self._strings = wider
+            space = Subspace(self._window, wider)
+            tolerance = min(LOOSEST, max(ENERGY_TOLERANCE, TOLERANCE_SHARE * moved))
         else:
             self._watch.warn(f"the selection was still growing after {max_iterations} iterations: raise max_iterations")
-            space = Subspace(self._window, self._solution.strings if self._solution else self._strings)
-        assert self._solution is not None
-        return space, self._solution
+            space = Subspace(self._window, solution.strings)
+        if not self.converged:
+            solution = self._solution = space.lowest(1, solution, self._watch)
+        return space, solution
 
     def _report(self, space: Subspace, before: Solution | None) -> None:
         assert self._solution is not None
@@ -149,21 +157,21 @@ class Growth:
         chooser.select_cutoff = epsilon
         integrals = _pair_integrals(self._absorbed, window.norb)
         largest = np.abs(integrals).reshape(window.norb**2, -1).max(axis=1).reshape(window.norb, window.norb)
-        chosen = []
-        for strings, electrons, weight in zip(
-            space.strings, window.nelec, (amplitudes.max(axis=1), amplitudes.max(axis=0)), strict=True
-        ):
+
+        def chosen(strings: Strings, electrons: int, weight: Array) -> Strings:
             if electrons == 0 or electrons == window.norb:
-                chosen.append(strings)
-                continue
+                return strings
             added = pyscf_selected.select_strs(
                 chooser, integrals, largest, np.ascontiguousarray(weight), strings, window.norb, electrons
             )
-            chosen.append(np.union1d(strings, np.asarray(added, dtype=np.int64)))
-        if window.nelec[0] == window.nelec[1]:
-            both = np.union1d(*chosen)
+            return np.union1d(strings, np.asarray(added, dtype=np.int64))
+
+        alpha, beta = space.strings
+        if window.nelec[0] == window.nelec[1]:  # both spins keep the same strings
+            both = chosen(alpha, window.nelec[0], np.maximum(amplitudes.max(axis=1), amplitudes.max(axis=0)))
             return both, both
-        return chosen[0], chosen[1]
+        alpha = chosen(alpha, window.nelec[0], amplitudes.max(axis=1))
+        return alpha, chosen(beta, window.nelec[1], amplitudes.max(axis=0))
 
     def _refuse(self, size: int) -> None:
         if size > self._most:

@@ -79,18 +79,19 @@ class Subspace:
         self.shape = (len(strings[0]), len(strings[1]))
         self.size = self.shape[0] * self.shape[1]
 
-    def lowest(self, count: int, guess: Solution | None, watch: Watch) -> Solution:
+    def lowest(self, count: int, guess: Solution | None, watch: Watch, tolerance: float = ENERGY_TOLERANCE) -> Solution:
         """The `count` lowest states.
 
         Args:
             count: at most `size`.
             guess: a solution over other strings to start from.
+            tolerance: largest change of an energy in the last cycle, hartree.
         """
         if self.size <= WHOLE_DETERMINANTS:
             energies, vectors = np.linalg.eigh(self._matrix(np.arange(self.size)))
             found, converged = list(vectors.T[:count]), True
         else:
-            energies, found, converged = self._davidson(count, guess, watch)
+            energies, found, converged = self._davidson(count, guess, watch, tolerance)
         return Solution(
             strings=self.strings,
             energies=energies[:count] + self.window.core_energy,
@@ -98,7 +99,9 @@ class Subspace:
             converged=converged,
         )
 
-    def _davidson(self, count: int, guess: Solution | None, watch: Watch) -> tuple[Array, list[Array], bool]:
+    def _davidson(
+        self, count: int, guess: Solution | None, watch: Watch, tolerance: float
+    ) -> tuple[Array, list[Array], bool]:
         # The singlet ground state over equal strings is symmetric; keeping it so keeps triplets out.
         symmetric = count == 1 and np.array_equal(*self.strings)
 
@@ -114,7 +117,7 @@ class Subspace:
             apply,
             guesses,
             lib.make_diag_precond(self._diagonal, LEVEL_SHIFT),
-            tol=ENERGY_TOLERANCE,
+            tol=tolerance,
             max_cycle=MAX_CYCLES,
             nroots=len(guesses),
             max_memory=self.window.field.mol.max_memory,

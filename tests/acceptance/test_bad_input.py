@@ -15,6 +15,7 @@ from tests.support.server import Server, body, probe
 API = "/api/v1/experiments"
 H = {"symbol": "H", "position_angstrom": [0.0, 0.0, 0.0]}
 H2 = [H, {"symbol": "H", "position_angstrom": [0.0, 0.0, 0.7414]}]
+SCAN: dict[str, Any] = {"name": "scan", "coordinate": {"type": "bond", "atoms": [0, 1]}}
 GOOD: dict[str, Any] = {"molecule": {"atoms": H2}, "method": {"name": "hf"}}
 
 
@@ -54,6 +55,12 @@ IMPOSSIBLE = [
     ("$.limits.memory_mb", spec(limits={"memory_mb": -5})),
     ("$.method.n_states", spec(method={"name": "fci", "n_states": 5})),
     ("$.task.n_states", spec(task={"name": "excited_states", "n_states": 2})),
+    ("$.active_space.orbitals", spec(method={"name": "fci"}, active_space={"electrons": 2, "orbitals": 3})),
+    ("$.method.counts", spec(method={"name": "sqd", "sampler": "counts", "counts": {"01": 3}})),
+    ("$.method.counts", spec(method={"name": "sqd", "sampler": "counts", "counts": {"1111": 3}, "max_iterations": 1})),
+    ("$.method.xc", spec(method={"name": "dft", "xc": "wb97x-d"})),
+    ("$.task.values", spec(task=SCAN | {"values": [0.7, 0.0]})),
+    ("$.task.coordinate.atoms", spec(task=SCAN | {"coordinate": {"type": "bond", "atoms": [1, 1]}, "values": [0.7]})),
     ("$.tags[0]", spec(tags=[""])),
     ("$.name", spec(name="x" * 201)),
 ]

@@ -1,4 +1,4 @@
-"""A wish to end is heard within one step of what reports nothing: Lambda, stability, responses, Hessians."""
+"""A wish to end is heard within one step of what reports nothing: Lambda, stability, responses, gradients, Hessians."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from pyscf.cc import ccsd_lambda, ccsd_t_lambda, uccsd_lambda
 from pyscf.grad import ccsd as ccsd_grad
+from pyscf.grad import rks as rks_grad
 from pyscf.hessian import rhf as rhf_hessian
 from pyscf.hessian import uhf as uhf_hessian
-from pyscf.scf import cphf, ucphf
+from pyscf.scf import _vhf, cphf, ucphf
 from pyscf.soscf import newton_ah
 
 from kanad_solvers.errors import Cancelled
@@ -60,6 +61,15 @@ CASES: dict[str, tuple[Any, str, Any, dict[str, Any]]] = {
     "stability": (newton_ah, "gen_g_hop_uhf", PRODUCTS, {"molecule": OXYGEN, "method": {"name": "hf"}}),
     "stability, restricted": (
         newton_ah, "gen_g_hop_rhf", PRODUCTS, CLOSED | {"method": {"name": "hf", "check_stability": True}},
+    ),
+    "gradient of hf": (_vhf, "direct_mapdm", COUNTED, CLOSED | {"method": {"name": "hf"}} | GRADIENT),
+    "gradient of hf, open": (_vhf, "direct_mapdm", COUNTED, OPEN | {"method": {"name": "hf"}} | GRADIENT),
+    "gradient of dft": (
+        _vhf, "direct_mapdm", COUNTED, CLOSED | {"method": {"name": "dft", "xc": "hse06", "grid_level": 0}} | GRADIENT,
+    ),
+    "gradient of dft, points": (
+        rks_grad, "_gga_grad_sum_", COUNTED,
+        CLOSED | {"method": {"name": "dft", "xc": "pbe", "grid_level": 9}} | GRADIENT,
     ),
     "gradient of mp2": (cphf, "solve", SOLVER, CLOSED | {"method": {"name": "mp2"}} | GRADIENT),
     "gradient of ccsd": (ccsd_grad, "_load_block_tril", COUNTED, CLOSED | {"method": {"name": "ccsd"}} | GRADIENT),

@@ -36,5 +36,5 @@ def test_an_impossible_case_is_refused(case: dict[str, Any]) -> None:
 
 
 def test_no_case_is_left_out() -> None:
-    assert len(CASES) >= 32
+    assert len(CASES) >= 51
     assert all(case["source"] for case in CASES)
