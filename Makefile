@@ -68,7 +68,7 @@ test-faults-all: $(VENV)/installed-dev
 	KANAD_FAULT_SCALE=1 KANAD_FAULT_PATIENCE=1 $(BIN)/pytest -q tests/faults
 
 test-fuzz: $(VENV)/installed-fuzz
-	$(BIN)/pytest -q -rP -m fuzz tests/fuzz
+	$(BIN)/pytest -q -rP -n 2 --dist loadfile -m fuzz tests/fuzz
 
 test-deploy: $(VENV)/installed-lint
 	$(BIN)/pytest -q -rs -m deploy tests/deploy

@@ -24,6 +24,8 @@ SLACK = 1.1
 OFF = 3.0
 """How far an estimate may be from what is measured, to either side."""
 GRANT_MB = 4_096
+LEAST_MB = 512
+"""The smallest grant here; PySCF alone holds 120 MB."""
 
 N2, WATER, ETHYLENE, BENZENE, ETHANOL = ({"smiles": text} for text in ("N#N", "O", "C=C", "c1ccccc1", "CCO"))
 OXYGEN = {"smiles": "[O][O]", "multiplicity": 3}
@@ -165,7 +167,7 @@ def _run_all(world: World, specs: list[dict[str, Any]]) -> tuple[list[float], li
 
 
 def _granted(spec: dict[str, Any], price: dict[str, Any]) -> dict[str, Any]:
-    return spec | {"limits": {"memory_mb": max(256, math.ceil(price["memory_mb"])), "wall_s": 300}, "fresh": True}
+    return spec | {"limits": {"memory_mb": max(LEAST_MB, math.ceil(price["memory_mb"])), "wall_s": 300}, "fresh": True}
 
 
 def _price(world: World, spec: dict[str, Any]) -> dict[str, Any]:

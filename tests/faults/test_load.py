@@ -142,7 +142,7 @@ def _between(begin: str, end: str) -> float:
 def test_r19_keys(make_world: MakeWorld) -> None:
     """One key, twenty posts at once, answers cut off, a killed server, another body: one experiment."""
     world = make_world("--slots", "2", scenario="R19")
-    keys = [f"r19-{n}" for n in range(count(100, 20))]
+    keys = [f"r19-{n}" for n in range(count(100, 10))]
     specs = {key: probe(steps=2, step_ms=1, name=key) for key in keys}
     first: dict[str, str] = {}
     for key in keys:

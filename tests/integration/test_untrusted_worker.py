@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from kanad_server.engines import Completed, Job, Lost, forkserver, outcomes, worker
+from kanad_server.engines import Completed, Failed, Job, Lost, forkserver, outcomes, worker
 from kanad_server.engines.desk import Desk, NoAnswer
 from kanad_server.engines.outcomes import RaisedInWorker
 from kanad_server.engines.slot import ProcessSlot
 from kanad_server.testing import spec
 from kanad_server.wire import Reported
-from kanad_solvers.spec import Probe
+from kanad_solvers.spec import Limits, Molecule, Probe, Solvent
 from tests.support import compromised
 from tests.support.server import is_alive
 
@@ -95,6 +95,35 @@ async def test_what_comes_after_an_end_marker_is_not_the_next_attempts(
         assert first.energy_hartree == -1.0
         assert [type(report).__name__ for report in heard] == ["Stage", *["Convergence"] * 3, "Stage"]
         assert lying.view().pid != before
+
+
+async def test_chemistry_that_gets_no_memory_in_c_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PySCF's code in C then calls `exit`, which would look like a crash."""
+    async with slot(tmp_path, monkeypatch) as small:
+        with monkeypatch.context() as patch:
+            patch.setattr(worker, "run", compromised.give_up)
+            verdict = await small.run(job(), _nothing)
+        assert isinstance(verdict, Failed)
+        assert verdict.error.code == "out_of_memory"
+        assert isinstance(await small.run(job(), _nothing), Completed)
+
+
+async def test_what_holds_more_than_its_grant_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kanad_server.engines.slot.WEIGH_S", 0.02)
+    water = Solvent(model="cpcm", name="water")  # takes 200 MB
+    ethanol = spec(molecule=Molecule(smiles="CCO"), basis="6-31g*", solvent=water, limits=Limits(memory_mb=64))
+    async with slot(tmp_path, monkeypatch) as small:
+        verdict = await small.run(Job(experiment_id="heavy", attempt=1, spec=ethanol), _nothing)
+        assert isinstance(verdict, Failed)
+        assert verdict.error.code == "out_of_memory"
+        assert "limits.memory_mb = 64" in verdict.error.message
+
+
+async def test_a_fock_matrix_built_directly_fits_into_a_grant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reserves gigabytes of address space and touches few of them."""
+    propane = spec(molecule=Molecule(smiles="CCC"), basis="cc-pvdz", limits=Limits(memory_mb=80))
+    async with slot(tmp_path, monkeypatch) as small:
+        assert isinstance(await small.run(Job(experiment_id="direct", attempt=1, spec=propane), _nothing), Completed)
 
 
 async def test_the_desk_takes_bytes_alone(tmp_path: Path) -> None:

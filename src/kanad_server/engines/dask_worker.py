@@ -27,7 +27,7 @@ import msgspec
 
 from kanad_server import files
 from kanad_server.engines import forkserver, frames, messages, remote, verdicts, worker
-from kanad_server.engines.process import WorkerProcess, usage
+from kanad_server.engines.process import WorkerProcess, held_mb, usage
 
 MEMORY, THREADS = "memory_mb", "threads"
 """The Dask resources that attempts ask for."""
@@ -161,10 +161,13 @@ class _Watch:
         self._told_usage_at = 0.0
         self._deadline = time.monotonic() + order.spec.limits.wall_s + LATE_S
         self._cancelled_at: float | None = None
+        self._bound_mb = float("inf")
+        self._is_too_heavy = False
 
     def run(self) -> bytes:
         """To the end of the attempt."""
         process, returned, directory = self._start()
+        self._bound_mb = held_mb(process) + self._order.spec.limits.memory_mb
         end, death = None, None
         try:
             end = self._listen(process)
@@ -179,6 +182,8 @@ class _Watch:
             if end is None or not returned.done() or returned.exception() is not None:
                 exit_code = process.close()
                 death = death or verdicts.death(exit_code)
+        if end is None and self._is_too_heavy:
+            end = messages.encode(messages.Failed(worker.out_of_memory(self._order.spec.limits.memory_mb)))
         self._flush(process, is_over=True)
         ended = remote.Ended(
             run=self._order.run,
@@ -260,6 +265,9 @@ class _Watch:
             self._told_usage_at = now
             pid = process.pid
             cpu_s, memory_mb = (None, None) if pid is None else usage(pid)
+            if (memory_mb or 0.0) > self._bound_mb:
+                self._is_too_heavy = True
+                process.signal(signal.SIGKILL)
         waiting, self._waiting = tuple(self._waiting), []
         batch = remote.Batch(
             run=self._order.run,

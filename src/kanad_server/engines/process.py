@@ -149,3 +149,8 @@ def usage(pid: int) -> tuple[float | None, float | None]:
     ticks = int(stat[11]) + int(stat[12])
     pages = int(stat[21])
     return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def held_mb(process: WorkerProcess) -> float:
+    """The memory that it holds now; 0 for one that is gone."""
+    return 0.0 if process.pid is None else usage(process.pid)[1] or 0.0

@@ -27,7 +27,7 @@ import msgspec
 from kanad_server.engines import frames, messages, verdicts, worker
 from kanad_server.engines.base import Cancelled, Failed, Job, Lost, Need, Verdict, anything
 from kanad_server.engines.outcomes import RaisedInWorker
-from kanad_server.engines.process import WORN_MB, WorkerProcess, cores, launched, usage
+from kanad_server.engines.process import WORN_MB, WorkerProcess, cores, held_mb, launched, usage
 from kanad_server.wire import Error, Reported, SlotView
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ TERM_GRACE_S = 0.25
 """From SIGTERM to SIGKILL. Python code in a worker does not handle SIGTERM, so waiting longer buys nothing."""
 RETURN_S = 5.0
 """Between the end marker and the return of the worker's function, in any order; after it the worker is replaced."""
+WEIGH_S = 0.25
+"""How often it is looked whether an attempt holds more memory than it was granted."""
 MAX_LEFT_BYTES = 1024 * 1024
 """What is read of a dead worker's pipe, the largest that a pipe is by default allowed to be."""
 
@@ -76,6 +78,8 @@ class ProcessSlot:
         self._escalation: list[asyncio.TimerHandle] = []
         self._may_be_worn = False
         self._broke_rules = False
+        self._weighing: asyncio.TimerHandle | None = None
+        self._is_too_heavy = False
 
     async def start(self) -> None:
         """Make the process, if there is none; afterwards the slot is warm."""
@@ -103,9 +107,10 @@ class ProcessSlot:
     async def run(self, job: Job, hear: Callable[[Reported], None]) -> Verdict:
         """Run `job`; `hear` gets every report in order, and none after this has returned."""
         self._job = job
-        self._is_cancelled = False
+        self._is_cancelled = self._is_too_heavy = False
         try:
             process = await self._submit(job)
+            self._weigh(process, held_mb(process) + job.spec.limits.memory_mb)
             assert self._submitted is not None
             returned = asyncio.wrap_future(self._submitted)
             returned.add_done_callback(partial(self._has_returned, job, process))
@@ -117,6 +122,16 @@ class ProcessSlot:
             for timer in self._escalation:
                 timer.cancel()
             self._escalation.clear()
+            if self._weighing is not None:
+                self._weighing.cancel()
+
+    def _weigh(self, process: WorkerProcess, bound_mb: float) -> None:
+        """End a process that holds more memory than `bound_mb`, and look again soon."""
+        if held_mb(process) > bound_mb:
+            self._is_too_heavy = True
+            process.signal(signal.SIGKILL)
+        else:
+            self._weighing = asyncio.get_running_loop().call_later(WEIGH_S, self._weigh, process, bound_mb)
 
     def cancel(self) -> None:
         """Raise the flag; SIGTERM and SIGKILL follow soon if the attempt does not end."""
@@ -254,11 +269,14 @@ class ProcessSlot:
 
     async def _bury(self, process: WorkerProcess) -> Verdict:
         """The process is gone: tell how, and make room for the next one."""
+        job = self._job
         self._process = self._submitted = None
         self._broke_rules = False
         exit_code = await asyncio.to_thread(process.close)
         if self._is_cancelled:
             return Cancelled()
+        if self._is_too_heavy and job is not None:
+            return Failed(worker.out_of_memory(job.spec.limits.memory_mb))
         return Lost(verdicts.death(exit_code))
 
 

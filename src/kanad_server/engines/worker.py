@@ -6,6 +6,7 @@ handle SIGTERM in Python (the default action ends even a loop in C), and has an 
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import math
 import multiprocessing
@@ -34,11 +35,17 @@ from kanad_solvers.spec import Probe, Spec
 
 NICENESS = 10
 EVENTS_PER_S = 50
+UNTOUCHED_MB = 3_300
+"""Address space beyond the grant, for each thread: PySCF's direct Fock builds reserve two arrays of 1.6 GB and touch
+little of them. What an attempt holds in memory is bounded by its slot."""
 MAX_LOG_CHARACTERS = 2_000
 MAX_TRACEBACK_CHARACTERS = 6_000
 
 _writer: Connection
 _cancel_flag: Any
+_last_words: Any
+_granted_mb: int | None = None
+"""What the running attempt may take."""
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
 
@@ -53,6 +60,7 @@ def start(writer: Connection, cancel_flag: Any, directory: str) -> None:
     os.environ["TMPDIR"] = os.environ["PYSCF_TMPDIR"] = directory
     os.dup2(2, 1)  # a library that prints must not reach the server's standard output
     _writer, _cancel_flag = writer, cancel_flag
+    _speak_before_exit()
 
 
 class Keeping(NamedTuple):
@@ -64,11 +72,14 @@ class Keeping(NamedTuple):
 
 def run(job: bytes, experiment_id: str, attempt: int, keeping: Keeping) -> None:
     """Run one attempt; everything it has to say, to the end marker, goes through the pipe."""
+    global _granted_mb
     spec = _decode_spec(job)
-    _limit_memory(spec.limits.memory_mb)
+    _granted_mb = spec.limits.memory_mb
+    _limit_memory(_granted_mb + UNTOUCHED_MB * spec.limits.threads)
     report = _Coalescer(lambda progress: _send(messages.Report(progress)))
     end = _end_of(spec, report, experiment_id, attempt, keeping)
     _limit_memory(None)
+    _granted_mb = None
     report.flush()
     _send(end)
 
@@ -91,16 +102,34 @@ def _end_of(
     except SolverError as error:
         return messages.Failed(Error(code=error.code, message=error.message, details=dict(error.details)))
     except MemoryError:
-        return messages.Failed(
-            Error(
-                code="out_of_memory",
-                message=f"the attempt needed more than limits.memory_mb = {spec.limits.memory_mb};"
-                " raise it, or ask for less",
-            )
-        )
+        return messages.Failed(out_of_memory(spec.limits.memory_mb))
     except BaseException as error:  # the edge of the process: without an end marker the slot would wait for ever
         _send(messages.Trouble(traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:]))
         return messages.Failed(Error(code="solver_failed", message=f"the solver stopped with {type(error).__name__}"))
+
+
+def out_of_memory(granted_mb: int) -> Error:
+    """What an attempt ends with that needed more than it was granted."""
+    message = f"the attempt needed more than limits.memory_mb = {granted_mb}; raise it, or ask for less"
+    return Error(code="out_of_memory", message=message)
+
+
+def _speak_before_exit() -> None:
+    """PySCF's code in C calls `exit` where it gets no memory: the end marker is then sent on the way out.
+
+    Nothing else gets here: the process itself ends by `_exit`.
+    """
+    global _last_words
+
+    def speak(status: int, nothing: int | None) -> None:
+        if _granted_mb is not None:
+            _limit_memory(None)
+            _send(messages.Failed(out_of_memory(_granted_mb)))
+
+    _last_words = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p)(speak)
+    on_exit = getattr(ctypes.CDLL(None), "on_exit", None)
+    if on_exit is not None:  # glibc
+        on_exit(_last_words, None)
 
 
 def _solve(spec: Spec, report: _Coalescer, experiment_id: str, attempt: int, keeping: Keeping) -> Result:
