@@ -28,8 +28,6 @@ import httpx
 import msgspec
 from websockets.asyncio.client import connect
 
-from kanad_server.clock import new_id
-
 SLOTS = 2
 ROUNDS = 60
 EXPERIMENTS = 200
@@ -213,7 +211,7 @@ async def rate(http: httpx.AsyncClient) -> None:
 
 async def health(http: httpx.AsyncClient) -> None:
     """How long a health check takes while every slot computes and others wait."""
-    ids = [(await http.post(API, json=HEAVY | {"name": new_id()})).json()["id"] for _ in range(SLOTS + 20)]
+    ids = [(await http.post(API, json=HEAVY | {"fresh": True})).json()["id"] for _ in range(SLOTS + 20)]
     while not all(s["state"] == "running" for s in (await http.get("/api/v1/system")).json()["slots"]):
         await asyncio.sleep(0.05)
     await asyncio.sleep(1.0)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.support.checks import check_gone, check_log, check_store
 from tests.support.server import ENDED, Server, probe, wait_for
@@ -191,6 +194,29 @@ def test_a_campaign_streams_its_members_and_ends_with_the_last(server: Server) -
     progress = [event["campaign"]["percent"] for event in events if event["type"] == "campaign"]
     assert progress == sorted(progress)
     assert progress[-1] == 100
+
+
+def test_a_campaigns_stream_closes_1012_with_the_server_and_shows_all_of_it_anew(start_server: StartServer) -> None:
+    server = start_server("--slots", "1")
+    post = {"template": probe(steps=50, step_ms=20), "experiments": [{"name": str(number)} for number in range(3)]}
+    path = f"{CAMPAIGNS}/{server.http.post(CAMPAIGNS, json=post).json()['id']}/stream"
+    with connect(server.url.replace("http", "ws", 1) + path, proxy=None) as socket:
+        socket.recv(20)
+        assert server.stop() == 0
+        with suppress(ConnectionClosed):
+            while socket.recv(20):
+                pass
+        assert socket.close_code == 1012
+    server.start()
+    packed = [Subprotocol("kanad.v1.msgpack")]
+    shown: dict[int, str] = {}
+    with connect(server.url.replace("http", "ws", 1) + path, proxy=None, subprotocols=packed) as socket:
+        for frame in socket:
+            assert isinstance(frame, bytes)
+            news = msgspec.msgpack.decode(frame)
+            members = [one["member"] for one in (news if isinstance(news, list) else [news]) if one["type"] == "member"]
+            shown |= {member["index"]: member["status"] for member in members}
+    assert shown == dict.fromkeys(range(3), "completed")
 
 
 def test_a_cancelled_campaign_ends_and_others_go_on(server: Server) -> None:

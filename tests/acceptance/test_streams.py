@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from websockets.typing import Subprotocol
 from tests.support.server import Server, probe
 
 MANY = "/api/v1/stream"
+StartServer = Callable[..., Server]
 
 
 def opened(server: Server, path: str = MANY, protocol: str | None = None) -> ClientConnection:
@@ -136,6 +138,20 @@ def test_a_client_that_talks_too_much_is_sent_away_and_others_stay(server: Serve
             assert closed(loud) in (1008, 1006)  # 1006: cut while it was still talking
         said(quiet, op="ping")
         assert next(heard(quiet)) == {"type": "pong"}
+
+
+def test_a_log_that_cannot_be_read_closes_1011_and_others_stay(start_server: StartServer) -> None:
+    server = start_server("--slots", "1")
+    experiment_id = server.post(probe(steps=3))["id"]
+    server.ended(experiment_id)
+    with closing(sqlite3.connect(server.data / "kanad.sqlite")) as damaged, damaged:
+        damaged.execute("UPDATE events SET body = 'no event' WHERE seq = 2")
+    with opened(server) as other:
+        with opened(server, f"/api/v1/experiments/{experiment_id}/stream", "kanad.v1.msgpack") as socket:
+            assert closed(socket) == 1011
+        said(other, op="ping")
+        assert next(heard(other)) == {"type": "pong"}
+    assert "viewer failed" in server.log()
 
 
 def test_messagepack_says_the_same_as_json(server: Server) -> None:
