@@ -143,6 +143,7 @@ $(VENV)/installed-fuzz: pyproject.toml | $(VENV)/installed-dev
 
 $(VENV)/installed-lint: pyproject.toml | $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable ".[dev,lint]"
+	$(BIN)/pip install --quiet --no-deps "dask-kubernetes>=2026.3,<2027"  # for its definition of a cluster alone
 	@touch $@
 
 # playwright-core, which drives the browser; the browser itself is the system's.

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.cluster import end, free_port, listens
-from tests.support.server import wait_for
+from tests.engines.cluster import Cluster, end, free_port, listens
+from tests.engines.conftest import Serve
+from tests.support.server import probe, wait_for
 
 pytestmark = [pytest.mark.dask, pytest.mark.timeout(120)]
 ROOT = Path(__file__).parents[2]
@@ -65,14 +66,27 @@ def test_the_five_commands_lead_to_an_energy(tmp_path: Path, started: list[subpr
 def test_dask_jobqueue_writes_a_job_with_our_preload() -> None:
     block = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert block is not None
-    assert 'worker_extra_args=["--preload", "kanad_server.engines.dask_preload"]' in block[1]
-    from dask_jobqueue.slurm import SLURMJob
-
-    job = SLURMJob(  # type: ignore[no-untyped-call]  # untyped
-        scheduler="tcp://head:8786", name="kanad", cores=16, processes=1, memory="64GB", walltime="24:00:00",
-        worker_extra_args=["--preload", "kanad_server.engines.dask_preload"],
+    port = free_port()
+    done = subprocess.run(
+        [sys.executable, "-c", block[1].replace("8786", str(port)) + "cluster.close()"],
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    script = job.job_script()  # type: ignore[no-untyped-call]  # untyped
-    for part in ("#SBATCH --cpus-per-task=16", "#SBATCH -t 24:00:00", "tcp://head:8786", "--nthreads 16",
+    assert done.returncode == 0, done.stderr
+    for part in ("#SBATCH --cpus-per-task=16", "#SBATCH -t 24:00:00", f":{port} ", "--nthreads 16",
                  "--preload kanad_server.engines.dask_preload"):  # fmt: skip
-        assert part in script
+        assert part in done.stdout
+
+
+def test_the_job_of_the_page_starts_workers_that_join(tmp_path: Path, cluster: Cluster, serve: Serve) -> None:
+    """The command that `srun` gives to each task, without Slurm."""
+    block = re.search(r"srun (dask worker .*?)\"", PAGE)
+    assert block is not None
+    words = shlex.split(block[1].replace("head:8786", f"127.0.0.1:{cluster.port}"))
+    words[words.index("--local-directory") + 1], words[words.index("--nthreads") + 1] = str(tmp_path), "2"
+    cluster.mend(0)
+    job = subprocess.Popen([str(BIN / words[0]), *words[1:]], start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        server = serve(cluster.engine, slots=2)
+        assert server.ended(server.post(probe(steps=1))["id"])["status"] == "completed"
+    finally:
+        end([job])
