@@ -109,7 +109,7 @@ $(VENV)/rival/bin/python: | $(BIN)/python
 	$(VENV)/rival/bin/pip install --quiet "qiskit-addon-sqd==0.14.*" || { rm -rf $(VENV)/rival; exit 1; }
 
 bench-dask: $(VENV)/installed-dev
-	PYTHONPATH=. $(BIN)/python bench/dask.py
+	$(BIN)/python -m bench.dask
 	$(BIN)/python bench/scale.py
 
 bench-stream: $(VENV)/installed-dev

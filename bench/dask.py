@@ -1,4 +1,4 @@
-"""What a Dask cluster costs beside the local engine, on this machine. `make bench-dask`.
+"""What a Dask cluster costs beside the local engine, on this machine. `make bench-dask`, or `python -m bench.dask`.
 
 Starts a scheduler, two workers of one thread, and a server for each engine; prints a table, asserts nothing.
 """
