@@ -83,6 +83,11 @@ export async function post<T>(path: string, body?: unknown, signal?: AbortSignal
   return (await (await ask("POST", path, body, signal)).json()) as T;
 }
 
+/** PATCH something with JSON. */
+export async function patch<T>(path: string, body: unknown): Promise<T> {
+  return (await (await ask("PATCH", path, body)).json()) as T;
+}
+
 export async function remove(path: string): Promise<void> {
   await ask("DELETE", path);
 }

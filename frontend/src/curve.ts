@@ -146,3 +146,15 @@ function statusText(status: StatusName, attempt: number, error: ErrorBody | null
   if (status === "failed" && error) return `Failed: ${error.message}`;
   return status.charAt(0).toUpperCase() + status.slice(1);
 }
+
+/** The values of each curve on one axis; null where a curve has no point. */
+export function overlaid(curves: { x: number[]; y: (number | null)[] }[]): { x: number[]; ys: (number | null)[][] } {
+  const x = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
+  const at = new Map(x.map((value, index) => [value, index]));
+  const ys = curves.map((curve) => {
+    const values: (number | null)[] = x.map(() => null);
+    curve.x.forEach((value, index) => (values[at.get(value)!] = curve.y[index] ?? null));
+    return values;
+  });
+  return { x, ys };
+}

@@ -165,7 +165,7 @@ async function lookUp(): Promise<void> {
   const ids = [...unknown];
   unknown = new Set();
   try {
-    if (ids.length > FEW) await catchUp();
+    if (ids.length > FEW) await catchUp(MOST_PAGES);
     else if (ids.length) {
       const found = await Promise.all(ids.map((id) => get<Experiment>(`experiments/${id}`, mine.signal)));
       if (mine === abort) lay(found);
@@ -191,12 +191,12 @@ function lay(found: Experiment[]): void {
   rows.value = merged(present, here, wanted);
 }
 
-/** Read the list again as far as it was read, after a lost line or a flood of new experiments. */
-export async function catchUp(): Promise<void> {
+/** Read the list again, after a lost line as far as it was read; after a flood of new experiments, `most` pages of it. */
+export async function catchUp(most = Infinity): Promise<void> {
   const mine = abort;
   const found: Experiment[] = [];
   let next: string | null = null;
-  for (let pages = 0; pages < MOST_PAGES; pages++) {
+  for (let pages = 0; pages < most; pages++) {
     const { items, next_cursor }: Page = await page(next, mine.signal);
     if (mine !== abort) return;
     found.push(...items);

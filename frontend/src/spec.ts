@@ -25,10 +25,11 @@ export function moleculeText(molecule: Molecule): string {
   return orbitals ? `Hamiltonian of ${orbitals} orbitals` : "";
 }
 
-/** "CCSD(T) / 6-31g*", with the task where it is not the energy. */
+/** "CCSD(T) / 6-31g*", with the task where it is not the energy; a Hamiltonian has no basis set. */
 export function methodText(spec: Spec): string {
+  const basis = spec.basis === "none" ? "" : ` / ${spec.basis ?? "sto-3g"}`;
   const task = spec.task && spec.task.name !== "energy" ? ` · ${known(spec.task.name)}` : "";
-  return `${known(spec.method.name)}${spec.method.name === "dft" && spec.method["xc"] ? ` ${String(spec.method["xc"]).toUpperCase()}` : ""} / ${spec.basis ?? "sto-3g"}${task}`;
+  return `${known(spec.method.name)}${spec.method.name === "dft" && spec.method["xc"] ? ` ${String(spec.method["xc"]).toUpperCase()}` : ""}${basis}${task}`;
 }
 
 /** What to call an experiment that has no name. */

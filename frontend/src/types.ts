@@ -265,6 +265,8 @@ export interface Parsed {
   electrons: number;
   geometry: Geometry;
   warnings: string[];
+  /** Of a Hamiltonian without nuclei. */
+  orbitals?: number | null;
 }
 
 export interface LibraryMolecule {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RunLog } from "../src/curve";
+import { overlaid, RunLog } from "../src/curve";
 import type { Event } from "../src/types";
 
 let seq = 0;
@@ -45,4 +45,29 @@ test("the method's own series is the main one, not the SCF under it", () => {
   for (const event of [point(1, -1), point(1, -1.1, 1, "vqe"), point(2, -1.12, 1, "vqe")]) log.take(event);
   assert.equal(log.main()!.name, "vqe");
   assert.equal(log.latest, "vqe");
+});
+
+test("one thinned event stands for all that were taken out, also for who had seen some of them", () => {
+  const thinned = (first: number, last: number): Event => ({ ...base(), seq: last, type: "thinned", first_seq: first, removed: last - first + 1, thinned_at: "2026-02-01T00:00:00.000Z" });
+  seq = 0;
+  const fresh = new RunLog();
+  for (const event of [status("queued"), point(1, -1)]) fresh.take(event);
+  assert.equal(fresh.take(thinned(3, 90)), "new");
+  seq = 90;
+  assert.equal(fresh.take(point(90, -1.2)), "new");
+  assert.deepEqual(fresh.curves.get("scf")!.x, [1, 90]);
+  assert.match(fresh.lines.at(-1)!.text, /3 to 90/);
+
+  seq = 0;
+  const halfway = new RunLog();
+  for (const event of [status("queued"), point(1, -1), point(2, -1.1), point(3, -1.15)]) halfway.take(event);
+  assert.equal(halfway.take(thinned(3, 90)), "new", "it begins before what was seen last");
+  assert.equal(halfway.lastSeq, 90);
+  assert.equal(new RunLog().take(thinned(3, 90)), "gap");
+});
+
+test("overlaid curves share one axis, with nothing where one of them has no point", () => {
+  const { x, ys } = overlaid([{ x: [1, 2, 5], y: [-1, -1.1, -1.2] }, { x: [2, 3], y: [-2, null] }, { x: [], y: [] }]);
+  assert.deepEqual(x, [1, 2, 3, 5]);
+  assert.deepEqual(ys, [[-1, -1.1, null, -1.2], [null, -2, null, null], [null, null, null, null]]);
 });

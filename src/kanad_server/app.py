@@ -42,6 +42,7 @@ def routes() -> list[BaseRoute]:
                 Route("/experiments", experiments.list_, methods=["GET"]),
                 Route("/experiments/batch", experiments.submit_batch, methods=["POST"]),
                 Route(one, experiments.read, methods=["GET"]),
+                Route(one, experiments.change, methods=["PATCH"]),
                 Route(one, experiments.delete, methods=["DELETE"]),
                 Route(f"{one}/result", experiments.result, methods=["GET"]),
                 Route(f"{one}/events", experiments.events, methods=["GET"]),

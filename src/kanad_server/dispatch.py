@@ -159,6 +159,29 @@ class Dispatch:
         await self._journal.settle()
         return self._journal.head(experiment_id) or experiment
 
+    async def prioritize(self, experiment_id: str, priority: int) -> Experiment:
+        """Give one that waits another priority; asking for the one that it has changes nothing.
+
+        Raises:
+            Conflict: it does not wait.
+        """
+        head = self._journal.head(experiment_id)
+        if head is None or head.status != "queued":
+            state = "has ended" if head is None else f"is {head.status}"
+            raise Conflict("not_queued", f"only an experiment that waits has a place in the line; this one {state}")
+        if head.priority != priority:
+            self._journal.propose(experiment_id, lifecycle.Prioritize(priority))
+            work = self._sharing.of(experiment_id)
+            if work is not None:
+                self._line.move(work.id, max(self._priority_of(member) for member in work.members))
+        await self._journal.settle()
+        return self._journal.head(experiment_id) or head
+
+    def _priority_of(self, experiment_id: str) -> int:
+        head = self._journal.head(experiment_id)
+        assert head is not None  # a member is active
+        return head.priority
+
     def forget(self, experiment: Experiment) -> None:
         """A deleted experiment answers for identical ones no more."""
         self._sharing.forget(experiment)

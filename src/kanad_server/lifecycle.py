@@ -89,6 +89,12 @@ class Note(msgspec.Struct, frozen=True):
     message: str
 
 
+class Prioritize(msgspec.Struct, frozen=True):
+    """A person lets one that waits go earlier, or later."""
+
+    priority: int
+
+
 class RequestCancel(msgspec.Struct, frozen=True):
     """A person asked for the end; kept, so that it survives a restart."""
 
@@ -102,7 +108,19 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 Change: TypeAlias = (
-    Start | Hear | Note | Complete | Reuse | Share | Fail | Lose | Interrupt | RequestCancel | Cancel | Retry
+    Start
+    | Hear
+    | Note
+    | Prioritize
+    | Complete
+    | Reuse
+    | Share
+    | Fail
+    | Lose
+    | Interrupt
+    | RequestCancel
+    | Cancel
+    | Retry
 )
 
 
@@ -159,6 +177,9 @@ def apply(experiment: Experiment, change: Change, now: str) -> tuple[Experiment,
         case Note(message=message):
             after = experiment
             events = (Log(level="warning", message=message),)
+        case Prioritize(priority=priority):
+            after = replace(experiment, priority=priority)
+            events = (Log(message=f"its priority was changed from {experiment.priority} to {priority}"),)
         case RequestCancel():
             after = replace(experiment, cancel_requested=True)
             events = (Log(message="cancel was asked for"),)
@@ -186,7 +207,7 @@ def _fits(experiment: Experiment, change: Change) -> bool:
             return experiment.status == "queued" and attempt == experiment.attempt
         case Hear() | Complete() | Lose() | Interrupt():
             return experiment.status == "running" and change.attempt == experiment.attempt
-        case Reuse() | Share() | Note():
+        case Reuse() | Share() | Note() | Prioritize():
             return experiment.status == "queued"
         case Fail(attempt=attempt):
             return not experiment.is_final and attempt == experiment.attempt

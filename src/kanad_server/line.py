@@ -68,6 +68,14 @@ class WaitingLine:
                 self._hand(taker, priority, owner, kind)
                 break
 
+    def move(self, waiting_id: str, priority: int) -> None:
+        """Give one that waits another priority, higher or lower."""
+        place = self._place_of.get(waiting_id)
+        if place is not None and place[0] != priority:
+            _, owner, kind = place
+            self.remove(waiting_id)
+            self.put(waiting_id, priority, owner, kind)
+
     async def take(self, claim: Claim = _anything) -> str:
         """The next one that `claim` takes; waits while there is none."""
         found = self._find(claim)

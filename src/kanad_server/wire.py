@@ -100,6 +100,12 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in TERMINAL
 
 
+class ExperimentPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can be changed of an experiment while it waits."""
+
+    priority: Annotated[int, Meta(ge=-100, le=100)]
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ended"):
     """What a webhook is told when an experiment has ended; `id` is the same in every try."""
 

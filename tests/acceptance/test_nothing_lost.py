@@ -327,6 +327,23 @@ def test_a_failed_experiment_can_be_retried_and_a_completed_one_cannot(server: S
     assert (refused.status_code, refused.json()["code"]) == (409, "not_retryable")
 
 
+def test_one_that_waits_is_moved_forward_and_its_log_says_so(start_server: StartServer) -> None:
+    server = start_server("--slots", "1")
+    running, first, second = (server.post(probe(steps=10_000, step_ms=20))["id"] for _ in range(3))
+    server.running(running)
+    moved = server.http.patch(f"/api/v1/experiments/{second}", json={"priority": 7})
+    assert (moved.status_code, moved.json()["priority"], moved.json()["queue_position"]) == (200, 7, 1)
+    assert (server.get(first)["queue_position"], server.get(second)["spec"]["priority"]) == (2, 0)
+    assert "from 0 to 7" in server.events(second)[-1]["message"]
+    for wrong in ({"priority": 101}, {"priority": 1.5}, {}, {"priority": 1, "name": "no"}):
+        refused = server.http.patch(f"/api/v1/experiments/{first}", json=wrong)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_spec")
+    late = server.http.patch(f"/api/v1/experiments/{running}", json={"priority": 7})
+    assert (late.status_code, late.json()["code"]) == (409, "not_queued")
+    for experiment in (first, second, running):
+        server.http.post(f"/api/v1/experiments/{experiment}/cancel")
+
+
 def test_an_idempotency_key_makes_one_experiment_across_a_restart(start_server: StartServer) -> None:
     server = start_server("--slots", "1")
     headers = {"Idempotency-Key": "a-key"}

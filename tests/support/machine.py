@@ -265,6 +265,20 @@ class Machine(RuleBasedStateMachine):
             assert self._puppet_of(name).is_cancelled
 
     @precondition(lambda self: self._known)
+    @rule(which=st.integers(0, 1_000), priority=st.integers(-1, 2))
+    def prioritize(self, which: int, priority: int) -> None:
+        """What waits gets another place, and nothing else."""
+        name = self._choose(which)
+        expected = self._known[name]
+        try:
+            self._do(self._then_quiet(self._dispatch.prioritize(name, priority)))
+        except Conflict:
+            assert expected.status != "queued"
+        else:
+            assert expected.status == "queued"
+            expected.priority = priority
+
+    @precondition(lambda self: self._known)
     @rule(which=st.integers(0, 1_000))
     def retry(self, which: int) -> None:
         """What failed or was cancelled runs again."""
@@ -439,8 +453,8 @@ class Machine(RuleBasedStateMachine):
         for name, expected in self._known.items():
             found = await self._journal.current(name)
             assert found is not None
-            assert (found.status, found.attempt, found.energy_hartree) == (
-                expected.status, expected.attempt, expected.energy,
+            assert (found.status, found.attempt, found.priority, found.energy_hartree) == (
+                expected.status, expected.attempt, expected.priority, expected.energy,
             )  # fmt: skip
 
     async def _check_logs(self) -> None:

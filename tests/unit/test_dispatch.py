@@ -32,6 +32,29 @@ async def test_higher_priority_runs_first(tmp_path: Path) -> None:
     assert [job.experiment_id for job in slot.jobs] == [first.id, high.id, low.id]
 
 
+async def test_a_priority_is_changed_while_it_waits_and_outlives_a_restart(tmp_path: Path) -> None:
+    slot = ScriptedSlot("s")
+    slot.let_go.clear()
+    async with room(tmp_path, slot) as here:
+        running = await here.submit(alone())
+        await held(slot)
+        first, second, third = [await here.submit(alone()) for _ in range(3)]
+        moved = await here.dispatch.prioritize(third.id, 5)
+        assert (moved.priority, moved.last_seq) == (5, 2)
+        assert (await here.dispatch.prioritize(third.id, 5)).last_seq == 2, "asking again changes nothing"
+        await here.dispatch.prioritize(first.id, -5)
+        assert [here.dispatch.seen(one).queue_position for one in (third, second, first)] == [1, 2, 3]
+        with pytest.raises(Conflict, match="is running"):
+            await here.dispatch.prioritize(running.id, 5)
+        with pytest.raises(Conflict, match="has ended"):
+            await here.dispatch.prioritize("none", 5)
+    again = ScriptedSlot("s")
+    async with room(tmp_path, again) as here:
+        assert (await here.ended(third)).priority == 5
+        await here.ended(first)
+    assert [job.experiment_id for job in again.jobs] == [third.id, running.id, second.id, first.id]
+
+
 async def test_a_lost_worker_is_retried_once_and_then_told(tmp_path: Path) -> None:
     slot = ScriptedSlot("s", script=[LOST, LOST])
     async with room(tmp_path, slot) as here:

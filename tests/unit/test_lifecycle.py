@@ -52,6 +52,7 @@ def all_changes(attempt: int) -> list[lifecycle.Change]:
         lifecycle.Cancel(),
         lifecycle.Retry(),
         lifecycle.Note("no slot is so large"),
+        lifecycle.Prioritize(7),
     ]
 
 
@@ -68,7 +69,7 @@ def allowed(experiment: Experiment) -> set[str]:
 
 def test_each_state_allows_exactly_its_changes() -> None:
     running = after(lifecycle.Start(1))
-    assert allowed(queued()) == {"Start", "Fail", "RequestCancel", "Cancel", "Note"}
+    assert allowed(queued()) == {"Start", "Fail", "RequestCancel", "Cancel", "Note", "Prioritize"}
     assert allowed(running) == {"Hear", "Complete", "Fail", "Lose", "Interrupt", "RequestCancel", "Cancel"}
     assert allowed(after(lifecycle.Start(1), lifecycle.Complete(1, -1.0, b""))) == set()
     assert allowed(after(lifecycle.Start(1), lifecycle.Fail(1, ERROR))) == {"Retry"}

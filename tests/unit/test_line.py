@@ -55,6 +55,17 @@ async def test_one_that_waits_already_can_only_move_up() -> None:
     assert await served(line) == ["a", "b"]
 
 
+async def test_one_that_is_moved_goes_either_way_and_what_does_not_wait_stays_out() -> None:
+    line = WaitingLine()
+    for name in "abc":
+        line.put(name, 0, "me")
+    line.move("a", -1)
+    line.move("c", 9)
+    line.move("gone", 9)
+    assert [line.position(name) for name in "abc"] == [3, 2, 1]
+    assert await served(line) == ["c", "b", "a"]
+
+
 async def test_who_waits_for_work_gets_it_and_who_leaves_takes_none_along() -> None:
     line = WaitingLine()
     leaving, staying = (asyncio.create_task(line.take(), name=f"taker-{n}") for n in range(2))

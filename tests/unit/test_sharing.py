@@ -192,6 +192,20 @@ async def test_an_urgent_follower_pulls_the_work_forward(tmp_path: Path) -> None
     assert [job.experiment_id for job in slot.jobs[1:]] == [patient.id, first.id]
 
 
+async def test_a_shared_work_goes_by_the_highest_priority_that_its_members_have_now(tmp_path: Path) -> None:
+    slot = holding(FOUND, FOUND, FOUND)
+    async with room(tmp_path, slot) as here:
+        await here.submit(alone(basis="6-31g"))
+        await held(slot)
+        other, patient = await here.submit(alone(basis="6-31g", priority=1)), await here.submit(spec())
+        urgent = await here.submit(spec())
+        for priority, place in ((5, 1), (0, 2)):
+            await here.dispatch.prioritize(urgent.id, priority)
+            assert here.dispatch.seen(patient).queue_position == place
+        assert here.dispatch.seen(other).queue_position == 1
+        slot.let_go.set()
+
+
 async def test_a_lost_worker_costs_all_one_attempt_and_a_failure_is_everybodys(tmp_path: Path) -> None:
     slot = holding(LOST, FAILED)
     async with room(tmp_path, slot) as here:

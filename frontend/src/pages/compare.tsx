@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { get } from "../api";
-import { RunLog, type Curve } from "../curve";
+import { overlaid, RunLog, type Curve } from "../curve";
 import { watch } from "../live";
 import { place, setQuery } from "../router";
 import { flatSpec, methodText, titleOf } from "../spec";
@@ -112,18 +112,6 @@ export function Compare(_: { id: string }) {
 type View = "energy" | "error";
 const COLOURS = ["plot-1", "plot-2", "plot-3", "plot-4", "plot-5", "plot-6"];
 const FAR_HARTREE = 1;
-
-/** The values of each curve on one axis; null where a curve has no point. */
-export function overlaid(curves: { x: number[]; y: (number | null)[] }[]): { x: number[]; ys: (number | null)[][] } {
-  const x = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
-  const at = new Map(x.map((value, index) => [value, index]));
-  const ys = curves.map((curve) => {
-    const values: (number | null)[] = x.map(() => null);
-    curve.x.forEach((value, index) => (values[at.get(value)!] = curve.y[index] ?? null));
-    return values;
-  });
-  return { x, ys };
-}
 
 const names = (runs: Compared[]): string[] => {
   const titles = runs.map((run) => titleOf(run.experiment));

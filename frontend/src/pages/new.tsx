@@ -12,6 +12,7 @@ import { attempt, copy, Facts, Field, Heading, Menu, save, Segments, useFetched,
 
 const START: Spec = { molecule: { library: "H2" }, basis: "sto-3g", method: { name: "hf" }, task: { name: "energy" } };
 const LONGEST_QUERY = 1800;
+const NO_BASIS = "none";
 
 /** The spec that the URL asks for: ?spec= (JSON), ?library=, ?smiles=, or ?from= (an experiment). */
 function fromQuery(query: URLSearchParams): Spec {
@@ -91,9 +92,11 @@ function Compose({ methods, start }: { methods: Methods; start: Spec }) {
   const estimate = useAsked<Estimate>("estimate", body);
 
   const key = JSON.stringify(body);
+  const began = useRef(key).current;
   useEffect(() => {
     const timer = window.setTimeout(() => {
       const same = key === JSON.stringify(trimmed(START));
+      if (key.length > LONGEST_QUERY && key === began) return; // the address names it already, by ?from=
       if (place.peek().path === "/new") setQuery({ from: null, library: null, smiles: null, spec: same || key.length > LONGEST_QUERY ? null : key });
     }, 300);
     return () => window.clearTimeout(timer);
@@ -157,7 +160,7 @@ function Compose({ methods, start }: { methods: Methods; start: Spec }) {
       </div>
       <div class="compose">
         <section class="column" aria-label="Molecule">
-          <Source molecule={spec.molecule} told={told} change={(molecule) => change({ molecule })} />
+          <Source molecule={spec.molecule} told={told} change={(molecule) => change({ molecule, basis: basisFor(molecule, spec.basis) })} />
         </section>
         <section class="column middle" aria-label="Structure">
           <Structure molecule={spec.molecule} parsed={parsed.value} stale={parsed.problem !== null} geometry={geometry} told={told} change={(molecule) => change({ molecule })} />
@@ -171,10 +174,17 @@ function Compose({ methods, start }: { methods: Methods; start: Spec }) {
   );
 }
 
+/** A Hamiltonian has no basis set, a molecule has one. */
+function basisFor(molecule: Molecule, now: string | undefined): string {
+  if (molecule.fcidump !== undefined) return NO_BASIS;
+  return now === undefined || now === NO_BASIS ? START.basis! : now;
+}
+
 // The molecule
 
-type Kind = "library" | "smiles" | "xyz";
-const kindOf = (molecule: Molecule): Kind => (molecule.library ? "library" : typeof molecule.smiles === "string" ? "smiles" : "xyz");
+type Kind = "library" | "smiles" | "xyz" | "fcidump";
+const kindOf = (molecule: Molecule): Kind => (molecule.library ? "library" : typeof molecule.smiles === "string" ? "smiles" : typeof molecule.fcidump === "string" ? "fcidump" : "xyz");
+const isHamiltonian = (text: string): boolean => /^\s*&FCI\b/i.test(text);
 const only = (molecule: Molecule, source: Partial<Molecule>): Molecule => ({
   ...source,
   ...(molecule.charge ? { charge: molecule.charge } : {}),
@@ -187,6 +197,11 @@ function Source({ molecule, told, change }: { molecule: Molecule; told: (path: s
   const [over, setOver] = useState(false);
 
   function take(text: string): void {
+    if (isHamiltonian(text)) {
+      setKind("fcidump");
+      change({ fcidump: text });
+      return;
+    }
     setKind("xyz");
     setXyz(text);
     change({ xyz: text });
@@ -218,6 +233,7 @@ function Source({ molecule, told, change }: { molecule: Molecule; told: (path: s
             ["library", "Library"],
             ["smiles", "SMILES"],
             ["xyz", "XYZ"],
+            ["fcidump", "FCIDUMP"],
           ]}
           pick={setKind}
         />
@@ -253,23 +269,37 @@ function Source({ molecule, told, change }: { molecule: Molecule; told: (path: s
                 />
               )}
             </Field>
-            <label class={over ? "drop over" : "drop"}>
-              Drop an .xyz file here, or <u>choose one</u>
-              <input
-                class="visually-hidden"
-                type="file"
-                accept=".xyz,text/plain,chemical/x-xyz"
-                onChange={(event) => {
-                  const file = event.currentTarget.files?.[0];
-                  if (file) void attempt(async () => take(await file.text()));
-                }}
-              />
-            </label>
+            <Drop what="an .xyz file" accept=".xyz,text/plain,chemical/x-xyz" over={over} take={take} />
+          </>
+        ) : null}
+        {kind === "fcidump" ? (
+          <>
+            <Field label="Hamiltonian, as FCIDUMP" told={told("$.molecule.fcidump")} hint="Integrals without nuclei: for FCI, CASCI, selected CI, SQD and VQE.">
+              {(ids) => <textarea {...ids} spellcheck={false} placeholder={"&FCI NORB=2,NELEC=2,MS2=0,\n&END\n …"} value={molecule.fcidump ?? ""} onInput={(event) => change({ fcidump: event.currentTarget.value })} />}
+            </Field>
+            <Drop what="an FCIDUMP file" accept="" over={over} take={take} />
           </>
         ) : null}
         {told("$.molecule.library") ? <p class="bad">{told("$.molecule.library")}</p> : null}
       </div>
     </div>
+  );
+}
+
+function Drop({ what, accept, over, take }: { what: string; accept: string; over: boolean; take: (text: string) => void }) {
+  return (
+    <label class={over ? "drop over" : "drop"}>
+      Drop {what} here, or <u>choose one</u>
+      <input
+        class="visually-hidden"
+        type="file"
+        accept={accept}
+        onChange={(event) => {
+          const file = event.currentTarget.files?.[0];
+          if (file) void attempt(async () => take(await file.text()));
+        }}
+      />
+    </label>
   );
 }
 
@@ -305,6 +335,7 @@ interface StructureProps {
 }
 
 function Structure({ molecule, parsed, stale, geometry, told, change }: StructureProps) {
+  if (molecule.fcidump !== undefined) return <Hamiltonian parsed={stale ? null : parsed} />;
   const shown = molecule.atoms ? geometryOf(molecule.atoms) : geometry;
   const name = parsed ? lowered(parsed.formula) : "";
   return (
@@ -327,6 +358,23 @@ function Structure({ molecule, parsed, stale, geometry, told, change }: Structur
         </p>
       ) : null}
       {shown ? <AtomTable geometry={shown} change={(next) => change({ ...only(molecule, { atoms: next }), ...keepState(molecule, parsed) })} /> : null}
+    </div>
+  );
+}
+
+/** What has integrals and no nuclei has no picture. */
+function Hamiltonian({ parsed }: { parsed: Parsed | null }) {
+  return (
+    <div class="panel">
+      <h2>Hamiltonian</h2>
+      <Facts
+        facts={[
+          ["Orbitals", parsed?.orbitals ?? null],
+          ["Electrons", parsed?.electrons ?? null],
+          ["Multiplicity", parsed?.multiplicity ?? null],
+        ]}
+      />
+      <p class="small muted">{parsed?.warnings.length ? parsed.warnings.join("; ") : "It has no nuclei, so there is no structure to show."}</p>
     </div>
   );
 }
@@ -481,7 +529,7 @@ function Computation({ methods, spec, told, change }: ComputationProps) {
           <Field label="Basis set" told={told("$.basis")}>
             {(ids) => (
               <select {...ids} value={spec.basis ?? "sto-3g"} onChange={(event) => change({ basis: event.currentTarget.value })}>
-                {methods.basis_sets.map((name) => (
+                {(spec.basis === NO_BASIS ? [NO_BASIS] : methods.basis_sets).map((name) => (
                   <option key={name} value={name}>
                     {name}
                   </option>

@@ -1,11 +1,12 @@
-// What runs now, and what waits: places, waits, cancel.
+// What runs now, and what waits: places, waits, priorities, cancel.
 
-import { useEffect, useRef, useState } from "preact/hooks";
-import { get, post, serverNow } from "../api";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get, patch, post, serverNow } from "../api";
 import { watch } from "../live";
 import { methodText, moleculeText, titleOf, trimmed } from "../spec";
-import type { Estimate, Experiment, Slot, SystemView } from "../types";
+import type { Estimate, Experiment, Slot, Spec, SystemView } from "../types";
 import { count, duration, durationRange, memory } from "../units";
+import { numberOr } from "../ui/options";
 import { attempt, Heading, say, useTicking, useTitle, Waiting } from "../ui/parts";
 import { useNarrow, useWindowRows } from "../ui/virtual";
 import { left, waitsOf, type Range } from "../waits";
@@ -15,8 +16,8 @@ const PAUSE_MS = 700;
 const LOOK_MS = 5_000;
 const PAGE = 200;
 const MOST_PAGES = 10;
-/** Waits are told for the first ones: each needs the estimates of all before it. */
-const ESTIMATED = 40;
+/** Estimates are shown together with so many others. */
+const SHOWN_AT_ONCE = 10;
 
 interface Now {
   system: SystemView;
@@ -80,7 +81,10 @@ function useNow(): { now: Now | null; error: unknown; again: () => void } {
 
 const estimates = new Map<string, Range | null>();
 
-/** The estimates of some experiments, each asked for once: the same spec costs the same. */
+/** The whole spec: of a long Hamiltonian a list has the beginning. */
+const wholeSpec = async (one: Experiment, signal: AbortSignal): Promise<Spec> => (one.spec.molecule.fcidump ? (await get<Experiment>(`experiments/${one.id}`, signal)).spec : one.spec);
+
+/** The estimates of some experiments, one after the other, each asked for once: the same spec costs the same. */
 function useEstimates(experiments: Experiment[]): (experiment: Experiment) => Range | null {
   const [, setVersion] = useState(0);
   const missing = experiments.filter((one) => !estimates.has(one.spec_hash));
@@ -88,16 +92,20 @@ function useEstimates(experiments: Experiment[]): (experiment: Experiment) => Ra
   useEffect(() => {
     const abort = new AbortController();
     void (async () => {
+      let fresh = 0;
       for (const one of missing) {
-        if (abort.signal.aborted || estimates.has(one.spec_hash)) continue;
+        if (abort.signal.aborted) return;
+        if (estimates.has(one.spec_hash)) continue;
         try {
-          const { feasible, seconds } = await post<Estimate>("estimate", trimmed(one.spec), abort.signal);
+          const { feasible, seconds } = await post<Estimate>("estimate", trimmed(await wholeSpec(one, abort.signal)), abort.signal);
           estimates.set(one.spec_hash, feasible ? seconds : null);
         } catch {
-          if (!abort.signal.aborted) estimates.set(one.spec_hash, null);
+          if (abort.signal.aborted) return;
+          estimates.set(one.spec_hash, null);
         }
+        if (++fresh % SHOWN_AT_ONCE === 0) setVersion((before) => before + 1);
       }
-      if (missing.length && !abort.signal.aborted) setVersion((before) => before + 1);
+      if (missing.length) setVersion((before) => before + 1);
     })();
     return () => abort.abort();
   }, [key]);
@@ -125,7 +133,9 @@ function firstOfEach(waiting: Experiment[]): Experiment[] {
 }
 
 function Both({ now: { system, running, waiting }, again }: { now: Now; again: () => void }) {
-  const works = firstOfEach(waiting).slice(0, ESTIMATED);
+  // A wait needs the estimates of all before it: they are asked for as far down as the line is looked at.
+  const [reach, setReach] = useState(0);
+  const works = useMemo(() => firstOfEach(waiting.slice(0, reach)), [waiting, reach]);
   const estimateOf = useEstimates([...running, ...works]);
   useTicking(running.length > 0);
   const elapsed = (one: Experiment) => (one.started_at ? (serverNow() - Date.parse(one.started_at)) / 1000 : 0);
@@ -147,7 +157,7 @@ function Both({ now: { system, running, waiting }, again }: { now: Now; again: (
       </section>
       <section aria-label="Waiting" style={{ marginTop: "2rem" }}>
         <h2>Waiting{system.queue_length ? `: ${count(system.queue_length)}` : ""}</h2>
-        {waiting.length ? <Line waiting={waiting} waits={waits} again={again} /> : <p class="muted">Nothing waits.</p>}
+        {waiting.length ? <Line waiting={waiting} waits={waits} again={again} reached={(row) => setReach((before) => Math.max(before, row))} /> : <p class="muted">Nothing waits.</p>}
         {waiting.length >= PAGE * MOST_PAGES ? <p class="small muted">The oldest {count(waiting.length)} are shown.</p> : null}
       </section>
     </>
@@ -184,6 +194,40 @@ function SlotCard({ slot, experiment, elapsed }: { slot: Slot; experiment: Exper
   );
 }
 
+/** The priority of one that waits, to be changed: Enter or leaving the field sends it, Escape takes it back. */
+function Priority({ experiment, again }: { experiment: Experiment; again: () => void }) {
+  const [typed, setTyped] = useState<string | null>(null);
+  async function send(text: string): Promise<void> {
+    setTyped(null);
+    const priority = numberOr(text) ?? 0;
+    if (priority === experiment.priority) return;
+    const { queue_position } = await patch<Experiment>(`experiments/${experiment.id}`, { priority });
+    say(`${titleOf(experiment)} is number ${queue_position ?? 1} in line`);
+    again();
+  }
+  return (
+    <input
+      type="text"
+      inputMode="numeric"
+      class="compact num right"
+      aria-label={`Priority of ${titleOf(experiment)}`}
+      title="-100 to 100; higher ones go first"
+      value={typed ?? String(experiment.priority)}
+      onInput={(event) => setTyped(event.currentTarget.value)}
+      onChange={(event) => {
+        const text = event.currentTarget.value;
+        void attempt(() => send(text));
+      }}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") {
+          event.currentTarget.value = String(experiment.priority);
+          setTyped(null);
+        }
+      }}
+    />
+  );
+}
+
 /** A wait as a person says it. */
 function waitText(wait: Range | null | undefined): string {
   if (wait === null || wait === undefined) return "–";
@@ -191,9 +235,18 @@ function waitText(wait: Range | null | undefined): string {
   return wait[0] < 1 ? `up to ${duration(wait[1])}` : durationRange([wait[0], wait[1]]);
 }
 
-function Line({ waiting, waits, again }: { waiting: Experiment[]; waits: Map<number, Range | null>; again: () => void }) {
-  const height = useNarrow() ? 76 : 46;
+interface LineProps {
+  waiting: Experiment[];
+  waits: Map<number, Range | null>;
+  again: () => void;
+  /** How many rows of the line were looked at. */
+  reached: (row: number) => void;
+}
+
+function Line({ waiting, waits, again, reached }: LineProps) {
+  const height = useNarrow() ? 112 : 46;
   const { box, view } = useWindowRows(waiting.length, height);
+  useEffect(() => reached(view.last), [view.last]);
   async function cancel(one: Experiment): Promise<void> {
     await post(`experiments/${one.id}/cancel`);
     say(`${titleOf(one)} cancelled`);
@@ -208,7 +261,7 @@ function Line({ waiting, waits, again }: { waiting: Experiment[]; waits: Map<num
           </span>
           <span role="columnheader">Name</span>
           <span role="columnheader">Method</span>
-          <span role="columnheader" class="right c-time">
+          <span role="columnheader" class="right c-priority">
             Priority
           </span>
           <span role="columnheader" class="right c-time">
@@ -236,8 +289,8 @@ function Line({ waiting, waits, again }: { waiting: Experiment[]; waits: Map<num
             <span role="cell" class="c-method method">
               {moleculeText(one.spec.molecule)} · {methodText(one.spec)}
             </span>
-            <span role="cell" class="num right c-time">
-              {one.priority}
+            <span role="cell" class="num right c-priority">
+              <Priority experiment={one} again={again} />
             </span>
             <span role="cell" class="num right c-time muted">
               {duration((serverNow() - Date.parse(one.created_at)) / 1000)}

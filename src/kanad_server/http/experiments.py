@@ -1,4 +1,4 @@
-"""Experiments: post, read, list, cancel, retry, delete."""
+"""Experiments: post, read, list, change, cancel, retry, delete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kanad_server.journal import Key
 from kanad_server.people import Person
 from kanad_server.service import Service
 from kanad_server.store import Filter, Store
-from kanad_server.wire import Accepted, Batch, Experiment, ExperimentPage
+from kanad_server.wire import Accepted, Batch, Experiment, ExperimentPage, ExperimentPatch
 
 MAX_KEY = 200
 MAX_WAIT_S = 300
@@ -171,6 +171,13 @@ async def retry(request: Request) -> Response:
     """A new attempt of a failed or cancelled experiment: 202."""
     service, experiment = service_of(request), await experiment_of(request)
     return answer(service.dispatch.seen(await service.dispatch.retry(experiment.id)), 202)
+
+
+async def change(request: Request) -> Response:
+    """Give an experiment that waits another priority: 200."""
+    service, experiment = service_of(request), await experiment_of(request)
+    patch = await decoded(await read_body(request, service.settings.max_body_bytes), ExperimentPatch)
+    return answer(service.dispatch.seen(await service.dispatch.prioritize(experiment.id, patch.priority)))
 
 
 async def delete(request: Request) -> Response:

@@ -67,6 +67,11 @@ OPERATIONS: tuple[Operation, ...] = (
         responses={200: wire.Experiment}, refusals=(404, 503),
     ),
     Operation(
+        name="change", method="PATCH", path="/api/v1/experiments/{id}",
+        summary="Give an experiment that waits another priority", request=wire.ExperimentPatch,
+        responses={200: wire.Experiment}, refusals=(404, 409, 413, 415, 422, 503),
+    ),
+    Operation(
         name="delete", method="DELETE", path="/api/v1/experiments/{id}",
         summary="Forget an experiment that has ended", responses={204: None}, refusals=(404, 409, 503),
     ),

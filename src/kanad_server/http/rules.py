@@ -35,6 +35,7 @@ RULES: Mapping[str, Rule] = {
     "GET /api/v1/experiments": VIEWER,
     "POST /api/v1/experiments/batch": USER,
     f"GET {_ONE}": VIEWER,
+    f"PATCH {_ONE}": USER,
     f"DELETE {_ONE}": USER,
     f"GET {_ONE}/result": VIEWER,
     f"GET {_ONE}/events": STREAM,

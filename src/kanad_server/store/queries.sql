@@ -44,7 +44,7 @@ VALUES (:id, :name, :tags, :priority, :status, :method, :spec, :spec_hash, :atte
 -- name: update_experiment
 -- Only what the lifecycle can change; a row never moves back over a newer one because the journal is the only writer.
 UPDATE experiments
-SET status = :status, attempt = :attempt, losses = :losses, cancel_requested = :cancel_requested,
+SET priority = :priority, status = :status, attempt = :attempt, losses = :losses, cancel_requested = :cancel_requested,
     progress = :progress, energy_hartree = :energy_hartree, error = :error,
     started_at = :started_at, finished_at = :finished_at, reused_from = :reused_from, thinned_at = NULL
 WHERE id = :id;

@@ -27,7 +27,6 @@ def to_row(experiment: Experiment) -> dict[str, Any]:
         "id": experiment.id,
         "name": experiment.name,
         "tags": _encode(experiment.tags).decode(),
-        "priority": experiment.priority,
         "method": method_name(experiment.spec),
         "spec": _encode(experiment.spec).decode(),
         "spec_hash": experiment.spec_hash,
@@ -43,6 +42,7 @@ def to_changed_columns(experiment: Experiment) -> dict[str, Any]:
     """The columns that the lifecycle can change, with the id."""
     return {
         "id": experiment.id,
+        "priority": experiment.priority,
         "status": experiment.status,
         "attempt": experiment.attempt,
         "losses": experiment.losses,
