@@ -41,7 +41,7 @@ test: $(VENV)/installed-dev
 
 test-browser: $(VENV)/installed-browser $(WEB) chromium
 	cd frontend && PATH="$$PATH:$(CURDIR)/$(BIN)" npm test --silent
-	$(BIN)/pytest -q -m browser tests/browser
+	$(BIN)/pytest -q -n 2 --dist worksteal -m browser tests/browser
 
 bench-browser: $(VENV)/installed-browser $(WEB) chromium
 	$(BIN)/python -m tests.browser.figures

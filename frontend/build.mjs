@@ -127,7 +127,7 @@ keepPage(
   shell(
     "Calls · kanad",
     [styled(swagger[0]), styled(entryOf(styles, "styles/docs.css")), ...[swagger[1], entryOf(early, "src/docs.ts")].map((name) => `<script defer src="/assets/${name}"></script>`)],
-    '<header><a href="/">kanad</a> <h1>The calls of this server</h1> <a href="/openapi.json">openapi.json</a></header><main id="calls"></main>' +
+    '<header><a href="/">kanad</a> <span>The calls of this server</span> <a href="/openapi.json">openapi.json</a></header><div id="calls"></div>' +
       '<noscript>This page needs JavaScript. All calls, from POST /api/v1/experiments on, are in <a href="/openapi.json">the OpenAPI document</a>.</noscript>',
   ),
 );

@@ -15,6 +15,11 @@ const colour = (): void => {
 colour();
 system.addEventListener("change", colour);
 
+// Groups of calls come right under the title: a screen reader should hear no level left out.
+new MutationObserver(() => {
+  for (const group of document.querySelectorAll("h3.opblock-tag:not([aria-level])")) group.setAttribute("aria-level", "2");
+}).observe(document.documentElement, { childList: true, subtree: true });
+
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#calls",

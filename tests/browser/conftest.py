@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 collect_ignore_glob = [] if find_spec("playwright") else ["test_*.py"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-# WebGL without a graphics card.
-OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+# WebGL without a graphics card, and everything else by the processor: what it would do in the card's place is slower.
+OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+           "--disable-gpu-rasterization", "--disable-gpu-compositing"]  # fmt: skip
 
 
 @pytest.fixture(scope="package")

@@ -1,12 +1,12 @@
 // Runs before the scripts of a page: what a test wants to know of the page and cannot see from outside.
 window.kanadSeen = { contexts: new Set(), tasks: [], labels: [] };
 
-// Canvases that hold a WebGL context: browsers allow few.
+// WebGL contexts, of which browsers allow few at a time.
 for (const { prototype } of [HTMLCanvasElement, OffscreenCanvas]) {
   const getContext = prototype.getContext;
   prototype.getContext = function (kind, ...more) {
     const context = getContext.call(this, kind, ...more);
-    if (context && /webgl/.test(kind)) window.kanadSeen.contexts.add(this);
+    if (context && /webgl/.test(kind)) window.kanadSeen.contexts.add(context);
     return context;
   };
 }
@@ -25,6 +25,9 @@ new MutationObserver(() => {
 }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-label"] });
 
 Object.assign(window.kanadSeen, {
+  /** How many WebGL contexts there are now. */
+  contextsNow: () => [...window.kanadSeen.contexts].filter((context) => !context.isContextLost()).length,
+
   /** The names in the list of runs, from top to bottom. */
   names: () =>
     [...document.querySelectorAll(".window .row")]

@@ -133,9 +133,8 @@ class Tab:
         return rows
 
     def seen(self, what: str) -> Any:
-        """What listen.js knows: `contexts`, `tasks`, `labels`, or the call of one of its functions."""
-        value = "kanadSeen.contexts.size" if what == "contexts" else f"kanadSeen.{what}"
-        return self.page.evaluate(value)
+        """What listen.js knows: `tasks`, `labels`, or the call of one of its functions."""
+        return self.page.evaluate(f"kanadSeen.{what}")
 
     def settled(self, target: Locator) -> np.ndarray[Any, Any]:
         """A screenshot of something drawn in 3D, once it is there and two in a row are the same."""
@@ -146,14 +145,19 @@ class Tab:
             nonlocal before
             last, before = before, pixels(target)
             blank = (before == before[0, 0]).all()
-            return None if blank or difference(last, before) else before
+            return None if blank or last.shape != before.shape or difference(last, before) else before
 
         value: np.ndarray[Any, Any] = wait_for(lambda: _some(look()), "a picture that stands still")[0]
         return value
 
     def changed(self, target: Locator, before: np.ndarray[Any, Any]) -> None:
         """Wait until something looks clearly other than `before`."""
-        wait_for(lambda: difference(before, pixels(target)) > 0.002, "another picture")
+
+        def look() -> bool:
+            now = pixels(target)
+            return now.shape != before.shape or difference(before, now) > 0.002
+
+        wait_for(look, "another picture")
 
     def until(self, condition: str, what: str, timeout_s: float = 30.0) -> Any:
         """The first true value of a JavaScript expression; asked from here, as the pages allow no eval."""
@@ -163,6 +167,15 @@ class Tab:
 def _some(value: np.ndarray[Any, Any] | None) -> list[np.ndarray[Any, Any]]:
     """A list is true or false where an array is neither."""
     return [] if value is None else [value]
+
+
+def saved(tab: Tab, button: Locator, folder: Path) -> Path:
+    """The file that a click on a button gives."""
+    with tab.page.expect_download() as waiting:
+        button.click()
+    path: Path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
 
 
 def pixels(target: Page | Locator) -> np.ndarray[Any, Any]:

@@ -11,23 +11,14 @@ import ase.io
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator
+from playwright.sync_api import expect
 from pyscf.tools import molden
 
-from tests.browser.tab import Tab
+from tests.browser.tab import Tab, saved
 from tests.browser.world import Runs
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
-
-
-def saved(tab: Tab, button: Locator, folder: Path) -> Path:
-    """The file that a click on a button gives."""
-    with tab.page.expect_download() as waiting:
-        button.click()
-    path: Path = folder / waiting.value.suggested_filename
-    waiting.value.save_as(path)
-    return path
 
 
 def exported(tab: Tab, name: str, folder: Path) -> Path:
@@ -83,14 +74,32 @@ def test_result_as_json(tab: Tab, server: Server, runs: Runs, tmp_path: Path) ->
     assert json.loads(exported(tab, "result.json", tmp_path).read_text()) == server.result(runs["sqd"])
 
 
-@pytest.mark.parametrize(("run", "shown"), [("excited", "Spectrum"), ("scan", "Scan"), ("optimized", "Geometry")])
-def test_every_plot_has_png_csv_and_its_data(run: str, shown: str, tab: Tab, runs: Runs, tmp_path: Path) -> None:
-    page = tab.go(f"/runs/{runs[run]}")
-    page.get_by_role("tab", name=shown).click()
-    plot = page.get_by_role("tabpanel").locator("figure").first
-    lines = saved(tab, plot.get_by_role("button", name="CSV"), tmp_path).read_text().splitlines()
-    assert Image.open(saved(tab, plot.get_by_role("button", name="PNG"), tmp_path)).width > 300
-    plot.get_by_role("button", name="Show data").click()
-    headings = plot.locator(".data-table th").all_inner_texts()
-    assert headings == next(csv.reader(lines))
-    assert len(lines) > 2
+PLOTS = {
+    "/runs/{excited}?tab=levels": 3,
+    "/runs/{excited}?tab=spectrum": 2,
+    "/runs/{vibrations}?tab=spectrum": 2,
+    "/runs/{optimized}?tab=geometry": 2,
+    "/runs/{scan}?tab=scan": 2,
+    "/campaigns/{campaign}": 1,
+    "/compare?ids={h2},{fci}": 1,
+}
+"""Addresses with how many plots they show, that of the convergence among them."""
+
+
+@pytest.mark.parametrize("address", PLOTS)
+def test_every_plot_has_png_csv_and_its_data(address: str, tab: Tab, runs: Runs, tmp_path: Path) -> None:
+    page = tab.go(address.format(**runs))
+    plots = page.locator("figure.plot")
+    expect(plots).to_have_count(PLOTS[address])
+    for plot in plots.all():
+        rows = list(csv.reader(io.StringIO(saved(tab, plot.get_by_role("button", name="CSV"), tmp_path).read_text())))
+        assert len(rows) > 1
+        assert {len(row) for row in rows} == {len(rows[0])}
+        picture = Image.open(saved(tab, plot.get_by_role("button", name="PNG"), tmp_path)).convert("RGB")
+        colours = picture.getcolors(1 << 20)
+        assert picture.width > 300
+        assert colours is not None
+        assert len(colours) > 10, "not blank"
+        plot.get_by_role("button", name="Show data").click()
+        assert plot.locator(".data-table th").all_inner_texts() == rows[0]
+        expect(plot.locator(".data-table tbody tr")).to_have_count(len(rows) - 1)

@@ -17,6 +17,8 @@ from tests.support.server import Server
 pytestmark = pytest.mark.browser
 
 WATER = "3\nwater\nO  0.000  0.000  0.117\nH  0.000  0.757 -0.467\nH  0.000 -0.757 -0.467\n"
+HUBBARD = "&FCI NORB=2,NELEC=2,MS2=0,\n&END\n4.0 1 1 1 1\n4.0 2 2 2 2\n-1.0 2 1 0 0\n"
+HUBBARD_HARTREE = 2 - 8**0.5  # two sites, U = 4 t
 
 
 def told_at(field: Locator, text: str) -> None:
@@ -84,6 +86,29 @@ def test_edited_coordinates_are_what_runs(tab: Tab, server: Server) -> None:
     page.wait_for_url("**/runs/*")
     spec = server.get(page.url.rpartition("/")[2])["spec"]
     assert spec["molecule"]["atoms"][1]["position_angstrom"][2] == 0.8
+
+
+def test_a_hamiltonian_is_duplicated_whole_and_runs_again(tab: Tab, server: Server) -> None:
+    long = HUBBARD + "0.0 1 1 0 0\n" * 300
+    posted = server.post({"molecule": {"fcidump": long}, "method": {"name": "fci"}})
+    assert server.ended(posted["id"])["energy_hartree"] == pytest.approx(HUBBARD_HARTREE, abs=1e-8)
+    page = tab.go(f"/runs/{posted['id']}")
+    page.get_by_role("link", name="Duplicate").click()
+    field = page.get_by_label("Hamiltonian, as FCIDUMP")
+    assert field.input_value() == long
+    page.get_by_role("heading", name="Hamiltonian").wait_for()
+    expect(page.get_by_label("Structure", exact=True)).to_contain_text("Orbitals2")
+    page.reload()
+    assert field.input_value() == long
+    tab.refusals_expected = True
+    field.fill(HUBBARD.replace("2 1 0 0", "3 1 0 0"))
+    told_at(field, "line 5")
+    field.fill(HUBBARD)
+    field.and_(page.locator(":not([aria-invalid])")).wait_for()
+    tab.button("Run").click()
+    page.wait_for_url("**/runs/*")
+    tab.status("Completed")
+    assert tab.energy() == pytest.approx(HUBBARD_HARTREE, abs=1e-8)
 
 
 def test_settings_are_in_the_address(tab: Tab) -> None:

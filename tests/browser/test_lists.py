@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenTab
-from tests.browser.tab import Tab
+from tests.browser.tab import Tab, saved
 from tests.browser.world import Runs
 from tests.support.server import Server, probe
 
@@ -39,6 +43,17 @@ def test_filters_search_and_order_are_in_the_address(tab: Tab, runs: Runs, serve
     assert page.get_by_role("columnheader").filter(has_text="Energy").get_attribute("aria-sort") == "ascending"
 
 
+def test_a_row_has_energy_difference_to_hf_time_and_course(tab: Tab, runs: Runs, server: Server) -> None:
+    page = tab.go("/?method=vqe")
+    row = page.locator(f".row[data-id='{runs['vqe']}']")
+    energy = server.get(runs["vqe"])["energy_hartree"]
+    expect(row.locator(".c-energy")).to_have_text(f"{energy:.8f}".replace("-", "−"))
+    against = 1000 * (energy - server.result(runs["vqe"])["comparisons"]["hf"])
+    expect(row.locator(".c-delta")).to_have_text(f"{against:.3f}".replace("-", "−"))
+    expect(row.locator(".c-spark path")).to_have_count(1)
+    expect(row.locator(".c-time")).to_have_text(re.compile(r"^[\d.]+ s$"))
+
+
 def test_no_run_fits(tab: Tab, runs: Runs) -> None:
     page = tab.go("/?q=nothing+is+called+so")
     page.get_by_text("No run fits these filters.").wait_for()
@@ -46,11 +61,12 @@ def test_no_run_fits(tab: Tab, runs: Runs) -> None:
     page.locator(".window .row").first.wait_for()
 
 
-def test_tag_filters(tab: Tab, runs: Runs) -> None:
-    page = tab.go("/")
+def test_tag_filters(tab: Tab, runs: Runs, server: Server) -> None:
+    page = tab.go("/?q=h₂")
     page.locator(".tag", has_text="first").first.click()
-    expect(page.locator(".window .row .name")).to_have_text(["H₂, Hartree–Fock"])
-    assert "tag=first" in page.url
+    tab.until("location.search.includes('tag=first')", "the address to follow")
+    tagged = server.http.get("/api/v1/experiments?tag=first&q=h₂").json()["items"]
+    expect(page.locator(".window .row .name")).to_have_text([item["name"] for item in tagged])
 
 
 def test_new_runs_and_their_ends_come_by_themselves(tab: Tab, runs: Runs, server: Server) -> None:
@@ -90,6 +106,50 @@ def test_chosen_runs_are_compared_by_address(tab: Tab, runs: Runs, server: Serve
     expect(table).to_contain_text(f"{difference:.3f}".replace("-", "−"))
 
 
+def test_compared_settings_that_changed_are_marked_and_all_is_in_the_csv(tab: Tab, runs: Runs, tmp_path: Path) -> None:
+    page = tab.go(f"/compare?ids={runs['h2']},{runs['fci']},{runs['water']}")
+    table = page.locator("table.differences")
+    row = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name="method", exact=True))
+    expect(row.get_by_role("cell")).to_have_text(["hf", "≠ changed: fci", "hf"])
+    expect(row.locator("mark")).to_have_count(1)
+    expect(table.get_by_role("rowheader", name="basis", exact=True)).to_have_count(1)
+    expect(table.get_by_role("rowheader", name="charge", exact=True)).to_have_count(0)
+    page.get_by_label("All settings").check()
+    expect(table.get_by_role("rowheader", name="charge", exact=True)).to_have_count(1)
+    assert "all=1" in page.url
+    button = page.get_by_label("Differences", exact=True).get_by_role("button", name="CSV")
+    lines = list(csv.reader(io.StringIO(saved(tab, button, tmp_path).read_text())))
+    assert {"method", "basis", "charge", "Energy / Eh"} <= {line[0] for line in lines}
+    assert next(line for line in lines if line[0] == "method") == ["method", "hf", "fci", "hf"]
+    assert {len(line) for line in lines} == {4}
+
+
+def test_campaign_shows_its_progress_its_table_and_its_plot(
+    tab: Tab, server: Server, runs: Runs, tmp_path: Path
+) -> None:
+    page = tab.go("/campaigns")
+    page.get_by_role("link", name="Hydrides").click()
+    page.wait_for_url(f"**/campaigns/{runs['campaign']}")
+    summary = server.http.get(f"/api/v1/campaigns/{runs['campaign']}/summary").json()["items"]
+    rows = page.get_by_role("table", name="Runs of this campaign").locator(".window .row")
+    expect(rows).to_have_count(len(summary))
+    for shown, member in zip(rows.all(), summary, strict=True):
+        expect(shown).to_contain_text("Completed")
+        expect(shown.locator(".c-energy")).to_have_text(f"{member['energy_hartree']:.8f}".replace("-", "−"))
+    assert page.get_by_role("progressbar").first.get_attribute("aria-valuenow") == "100"
+    plot = page.get_by_label("Energies", exact=True).locator("figure")
+    plot.get_by_label("Molecule", exact=True).select_option("LiH")
+    plot.get_by_role("button", name="Show data").click()
+    expect(plot.locator(".data-table tbody tr")).to_have_count(2)
+    plot.get_by_role("button", name="Time", exact=True).click()
+    expect(plot.locator(".plot-body")).to_have_attribute("aria-label", re.compile("^Times of LiH"))
+    table = saved(tab, page.locator(".run-head").get_by_role("button", name="CSV"), tmp_path).read_text()
+    assert [row["method"] for row in csv.DictReader(io.StringIO(table))] == [member["method"] for member in summary]
+    plot.get_by_role("link", name="Compare these").click()
+    page.wait_for_url("**/compare?ids=*")
+    expect(page.locator("table.differences thead th")).to_have_count(2)
+
+
 def test_queue_shows_slots_and_the_line(start_server: Callable[..., Server], open_tab: OpenTab) -> None:
     server = start_server("--slots", "1")
     first, second, third = (server.post(probe(steps=50_000, step_ms=20, name=f"Number {n}"))["id"] for n in range(3))
@@ -100,8 +160,46 @@ def test_queue_shows_slots_and_the_line(start_server: Callable[..., Server], ope
     page.locator(f"a[href='/runs/{first}']").first.wait_for()
     waiting = page.locator(f"main a[href='/runs/{second}'], main a[href='/runs/{third}']")
     expect(waiting).to_have_text(["Number 1", "Number 2"])
-    server.http.post(f"/api/v1/experiments/{second}/cancel")
-    expect(waiting).to_have_text(["Number 2"])
+    field = page.get_by_label("Priority of Number 2")
+    field.fill("7")
+    field.press("Enter")
+    expect(waiting).to_have_text(["Number 2", "Number 1"])
+    assert server.get(third)["priority"] == 7
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Priority of Number 2"
+    tab.refusals_expected = True
+    field.fill("1000")
+    field.press("Enter")
+    page.locator(".notice").filter(has_text="100").wait_for()
+    expect(field).to_have_value("7")
+    page.get_by_label("Cancel Number 2").click()
+    expect(waiting).to_have_text(["Number 1"])
+    assert server.get(third)["status"] == "cancelled"
+
+
+def test_waits_are_told_as_far_down_the_line_as_it_is_looked_at(
+    start_server: Callable[..., Server], open_tab: OpenTab
+) -> None:
+    server = start_server("--slots", "1")
+    server.running(server.post(probe(steps=50_000, step_ms=20, name="Ahead"))["id"])
+    specs = [
+        {
+            "molecule": {"xyz": f"2\n\nH 0 0 0\nH 0 0 {0.7 + number / 1000}"},
+            "method": {"name": "hf"},
+            "name": f"{number}",
+        }
+        for number in range(120)
+    ]
+    server.http.post("/api/v1/experiments/batch", json={"experiments": specs}).raise_for_status()
+    tab = open_tab(server)
+    page = tab.go("/queue")
+    first = page.locator(".line-rows .window .row").first.locator(".c-energy")
+    expect(first).to_have_text(re.compile("up to"))
+    asked = sum(url.endswith("/estimate") for url in tab.requests)
+    assert asked < 100, "only for those that are in view"
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    last = page.locator(".line-rows .window .row", has=page.locator("a", has_text=re.compile("^119$")))
+    expect(last.locator(".c-energy")).to_have_text(re.compile("s|min"), timeout=30_000)
+    tab.wait(lambda: sum(url.endswith("/estimate") for url in tab.requests) == 121, "every work to be priced once")
 
 
 def test_library_leads_to_a_new_run(tab: Tab, server: Server) -> None:

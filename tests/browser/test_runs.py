@@ -24,7 +24,9 @@ def check_whole(tab: Tab, log: list[dict[str, Any]]) -> None:
     assert [float(row[3]) for row in rows] == pytest.approx([event["energy_hartree"] for event in points], abs=1e-12)
 
 
-def test_h2_in_three_clicks(tab: Tab, server: Server) -> None:
+def test_h2_in_three_clicks(slow_server: Server, open_tab: OpenTab) -> None:
+    server = slow_server  # on one that has run H2 already its result would answer at once
+    tab = open_tab(server)
     page = tab.go("/")
     page.get_by_role("link", name="New run").click()
     tab.button("H₂ hydrogen").click()
@@ -122,11 +124,16 @@ def test_server_killed_and_restarted_in_mid_run(start_server: Callable[..., Serv
     identity = long_run(server)
     tab = open_tab(server)
     tab.refusals_expected = True  # the dead server's silence
+    other = open_tab(server)
+    other.refusals_expected = True
+    other.go("/")
+    other.page.locator(".window .row .status", has_text="Running").wait_for()
     page = tab.go(f"/runs/{identity}")
     line = page.get_by_role("banner").get_by_role("status")
     tab.until("kanadSeen.labels.length > 5", "the chart to grow")
     server.kill()
     line.filter(has_text="Reconnecting").wait_for()
+    other.page.get_by_role("banner").get_by_role("status").filter(has_text="Reconnecting").wait_for()
     before = tab.chart_points()
     server.start(port)
     line.filter(has_text="Live").wait_for()
@@ -135,7 +142,8 @@ def test_server_killed_and_restarted_in_mid_run(start_server: Callable[..., Serv
     tab.button("Cancel").click()
     tab.status("Cancelled")
     check_whole(tab, server.events(identity))
-    assert tab.loads == 1, "the page was not loaded anew"
+    other.page.locator(".window .row .status", has_text="Cancelled").wait_for()
+    assert tab.loads == other.loads == 1, "no page was loaded anew"
 
 
 def long_run(server: Server) -> str:

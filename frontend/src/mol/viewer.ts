@@ -23,6 +23,13 @@ function closer({ coordinates_angstrom: at }: Geometry): number {
   return Math.max(1, 5 / (Math.hypot(...spans) + 0.8));
 }
 
+/** Whether the browser draws in 3D at all; asked before the engine is loaded, which would only complain. */
+function canDraw(): boolean {
+  const context = document.createElement("canvas").getContext("webgl2");
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return context !== null;
+}
+
 export class Viewer {
   private readonly model: { now: Model | null; key: string } = { now: null, key: "" };
   private shapes = "";
@@ -34,6 +41,7 @@ export class Viewer {
   ) {}
 
   static async open(): Promise<Viewer> {
+    if (!canDraw()) throw new Error("this browser has no WebGL");
     const { createViewer } = await import("3dmol/build/3Dmol.es6-min.js");
     const element = document.createElement("div");
     element.className = "stage-3d";

@@ -84,31 +84,35 @@ const estimates = new Map<string, Range | null>();
 /** The whole spec: of a long Hamiltonian a list has the beginning. */
 const wholeSpec = async (one: Experiment, signal: AbortSignal): Promise<Spec> => (one.spec.molecule.fcidump ? (await get<Experiment>(`experiments/${one.id}`, signal)).spec : one.spec);
 
-/** The estimates of some experiments, one after the other, each asked for once: the same spec costs the same. */
+/** The estimates of some experiments, asked for one after the other, each once: the same spec costs the same. */
 function useEstimates(experiments: Experiment[]): (experiment: Experiment) => Range | null {
   const [, setVersion] = useState(0);
-  const missing = experiments.filter((one) => !estimates.has(one.spec_hash));
-  const key = missing.map((one) => one.spec_hash).join();
-  useEffect(() => {
-    const abort = new AbortController();
-    void (async () => {
-      let fresh = 0;
-      for (const one of missing) {
-        if (abort.signal.aborted) return;
-        if (estimates.has(one.spec_hash)) continue;
-        try {
-          const { feasible, seconds } = await post<Estimate>("estimate", trimmed(await wholeSpec(one, abort.signal)), abort.signal);
-          estimates.set(one.spec_hash, feasible ? seconds : null);
-        } catch {
-          if (abort.signal.aborted) return;
-          estimates.set(one.spec_hash, null);
-        }
-        if (++fresh % SHOWN_AT_ONCE === 0) setVersion((before) => before + 1);
+  const wanted = useRef<Experiment[]>([]);
+  const asking = useRef(false);
+  const abort = useRef(new AbortController());
+  wanted.current = experiments;
+  const next = () => wanted.current.find((one) => !estimates.has(one.spec_hash));
+
+  async function ask(signal: AbortSignal): Promise<void> {
+    for (let one = next(), asked = 1; one && !signal.aborted; one = next(), asked++) {
+      try {
+        const { feasible, seconds } = await post<Estimate>("estimate", trimmed(await wholeSpec(one, signal)), signal);
+        estimates.set(one.spec_hash, feasible ? seconds : null);
+      } catch {
+        if (!signal.aborted) estimates.set(one.spec_hash, null);
       }
-      if (missing.length) setVersion((before) => before + 1);
-    })();
-    return () => abort.abort();
-  }, [key]);
+      if (asked % SHOWN_AT_ONCE === 0) setVersion((before) => before + 1);
+    }
+    asking.current = false;
+    if (!signal.aborted) setVersion((before) => before + 1);
+  }
+
+  useEffect(() => () => abort.current.abort(), []);
+  useEffect(() => {
+    if (asking.current || !next()) return;
+    asking.current = true;
+    void ask(abort.current.signal);
+  });
   return (experiment) => estimates.get(experiment.spec_hash) ?? null;
 }
 
