@@ -15,9 +15,9 @@ const colour = (): void => {
 colour();
 system.addEventListener("change", colour);
 
-// Groups of calls come right under the title: a screen reader should hear no level left out.
+// Calls and schemas come right under the title: a screen reader should hear no level left out.
 new MutationObserver(() => {
-  for (const group of document.querySelectorAll("h3.opblock-tag:not([aria-level])")) group.setAttribute("aria-level", "2");
+  for (const group of document.querySelectorAll("h3.opblock-tag:not([aria-level]), .models > h4:not([aria-level])")) group.setAttribute("aria-level", "2");
 }).observe(document.documentElement, { childList: true, subtree: true });
 
 SwaggerUIBundle({

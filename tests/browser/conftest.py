@@ -29,7 +29,9 @@ OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enabl
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium, driven by playwright-core."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=20_000)
 
     assert CHROMIUM, "needs Chromium: make test-browser installs it"
     with sync_playwright() as playwright:

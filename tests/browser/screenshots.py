@@ -29,6 +29,8 @@ H   1.680398 -0.373741  0.758561
 
 SHOWN = {
     **{name: SPECS[name] for name in ("h2", "fci", "excited", "vibrations", "scan", "vqe", "sqd", "failed")},
+    "lih": {"name": "LiH by HF", "molecule": {"library": "LiH"}, "method": {"name": "hf"}},
+    "adapt": {"name": "LiH by ADAPT-VQE", "molecule": {"library": "LiH"}, "method": {"name": "adapt_vqe"}},
     "dimer": {"name": "Water dimer", "molecule": {"xyz": WATER_PAIR}, "method": {"name": "mp2"}, "basis": "6-31g"},
     "benzene": {"name": "Benzene", "molecule": {"smiles": "c1ccccc1"}, "method": {"name": "hf"}, "basis": "6-31g"},
     "formaldehyde": {
@@ -66,7 +68,7 @@ PICTURES: dict[str, Picture] = {
     "new": ("/new?library=H2O", 1280, 860, nothing),
     "run": ("/runs/{benzene}", 1280, 980, orbital),
     "spectrum": ("/runs/{formaldehyde}?tab=spectrum", 1280, 1100, nothing),
-    "compare": ("/compare?ids={h2},{fci},{sqd}", 1280, 800, nothing),
+    "compare": ("/compare?ids={lih},{vqe},{adapt}", 1280, 860, nothing),
 }
 
 

@@ -78,7 +78,8 @@ def test_page_is_accessible_and_whole_and_quiet(name: str, tab: Tab, runs: Runs)
         tab.page.set_viewport_size({"width": width, "height": 700})
         tab.until(f"innerWidth === {width}", "the width")
         found[str(width)] = tab.seen("wide()")
-    assert {where: wrong for where, wrong in found.items() if wrong} == {}
+    told = [f"{where}: {one}" for where, wrong in found.items() for one in wrong]
+    assert not told, "\n".join(told)
 
 
 def test_theme_is_chosen_and_kept(tab: Tab) -> None:
