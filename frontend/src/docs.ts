@@ -18,13 +18,15 @@ system.addEventListener("change", colour);
 // Calls and schemas come right under the title: a screen reader should hear no level left out.
 new MutationObserver(() => {
   for (const group of document.querySelectorAll("h3.opblock-tag:not([aria-level]), .models > h4:not([aria-level])")) group.setAttribute("aria-level", "2");
+  for (const [name, value] of [["role", "region"], ["aria-label", "About these calls"]] as const) document.querySelector(`.information-container:not([${name}])`)?.setAttribute(name, value);
 }).observe(document.documentElement, { childList: true, subtree: true });
 
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#calls",
   presets: [SwaggerUIBundle.presets.apis],
-  deepLinking: true,
+  // With links in them the rows of calls would be buttons around links.
+  deepLinking: false,
   validatorUrl: null,
   docExpansion: "list",
   defaultModelsExpandDepth: 0,

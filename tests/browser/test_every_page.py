@@ -36,7 +36,6 @@ PAGES = {
     "library": "/library",
     "about": "/about",
     "unknown run": "/runs/nothing",
-    "docs": "/docs",
 }
 
 
