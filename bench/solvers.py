@@ -1,7 +1,7 @@
 """How fast the solvers are, against plain PySCF scripts that compute the same numbers, alternating on the same machine.
 
-Run with `python bench/solvers.py [rounds] [word ...]`: the rows whose names contain one of the words, or all. Prints
-medians, their ratios and what each should reach; asserts nothing.
+Run with `python bench/solvers.py [rounds] [name ...]`: the rows whose names begin so, or all. Prints medians, their
+ratios and what each should reach; asserts nothing.
 SQD against qiskit-addon-sqd is in `bench/sqd.py`, since that needs an environment of its own.
 """
 
@@ -368,9 +368,9 @@ def rows() -> Iterator[tuple[str, Work, Work, float]]:
     yield "frequencies HF H2O/6-31G*", vibrations, plain_frequencies(WATER, "6-31g*"), 1
 
 
-def main(rounds: int, words: list[str]) -> None:
+def main(rounds: int, names: list[str]) -> None:
     def is_wanted(name: str) -> bool:
-        return not words or any(word.lower() in name.lower() for word in words)
+        return not names or name.lower().startswith(tuple(start.lower() for start in names))
 
     for row in rows():
         if is_wanted(row[0]):
@@ -402,7 +402,7 @@ def main(rounds: int, words: list[str]) -> None:
         ("VQE N2/STO-3G", "sto-3g", {"name": "vqe"}, 1.35),
         ("VQE N2/STO-3G", "sto-3g", {"name": "vqe"}, 1.6),
     ):
-        if is_wanted(f"scan of 20, {name}"):
+        if is_wanted(f"scan of 20, {name} to {stop}"):
             scan(f"{name} to {stop}", NITROGEN, basis, options, stop)
 
 
