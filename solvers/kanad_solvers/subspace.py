@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from pyscf import ao2mo, lib
-from pyscf.fci import cistring, direct_spin1, selected_ci
+from pyscf.fci import cistring, direct_spin1, selected_ci, selected_ci_symm
 
 from kanad_solvers import full_ci
 from kanad_solvers.active_space import Window
@@ -126,7 +126,7 @@ class Subspace:
         return np.asarray(energies), list(vectors), bool(np.all(converged[:count]))
 
     def _image(self, vector: Array) -> Array:
-        """H on a CI matrix, shape (na, nb): one dense product for each spin, and PySCF's loop between them.
+        """H on a CI matrix, shape (na, nb): one dense product for each spin, and PySCF's loop between them by irreps.
 
         PySCF's own loop within a spin takes as long as that between spins; the dense matrix of one spin, no
         larger than the vector, is far cheaper.
@@ -137,9 +137,9 @@ class Subspace:
         if 0 in window.nelec:
             return image
         vector = np.ascontiguousarray(vector)
-        links = self._links
-        direct_spin1.libfci.SCIcontract_2e_bbaa(
-            _pointer(self._packed),
+        integrals, links, sizes = self._by_irrep
+        direct_spin1.libfci.SCIcontract_2e_bbaa_symm(
+            _pointer(integrals),
             _pointer(vector),
             _pointer(image),
             ctypes.c_int(window.norb),
@@ -149,6 +149,8 @@ class Subspace:
             ctypes.c_int(links[1].shape[1]),
             _pointer(links[0]),
             _pointer(links[1]),
+            _pointer(sizes),
+            ctypes.c_int(len(sizes)),
         )
         return image
 
@@ -193,18 +195,22 @@ class Subspace:
         return np.ascontiguousarray(ao2mo.restore(1, self.window.eri, self.window.norb))
 
     @cached_property
-    def _packed(self) -> Array:
-        """(pq|rs) over pairs p >= q and r >= s, shape (npair, npair), hartree."""
-        return np.ascontiguousarray(ao2mo.restore(4, self.window.eri, self.window.norb))
+    def _by_irrep(self) -> tuple[Array, list[Any], Any]:
+        """What stands between the spins, sorted by the irrep of orbital pairs so that only equal ones meet.
 
-    @cached_property
-    def _links(self) -> tuple[Any, Any]:
-        """Which strings a^+_p a_q leads to, for alpha and for beta."""
-        made = [
-            selected_ci.cre_des_linkstr_tril(strings, self.window.norb, electrons)
-            for strings, electrons in zip(self.strings, self.window.nelec, strict=True)
-        ]
-        return made[0], made[1]
+        Returns:
+            (pq|rs) over pairs p >= q and r >= s, shape (npair, npair), hartree; which strings a^+_p a_q leads to, for
+            alpha and for beta; how many pairs each irrep has.
+        """
+        norb = self.window.norb
+        packed = np.ascontiguousarray(ao2mo.restore(4, self.window.eri, norb))
+        irreps = np.zeros(norb, dtype=int) if self.window.orbsym is None else np.asarray(self.window.orbsym)
+        links = []
+        for strings, electrons in zip(self.strings, self.window.nelec, strict=True):
+            made = selected_ci.cre_des_linkstr_tril(strings, norb, electrons)
+            integrals, link, sizes = selected_ci_symm.reorder4irrep(packed, norb, made, irreps)
+            links.append(np.ascontiguousarray(link))
+        return integrals, links, sizes
 
     @cached_property
     def _own(self) -> tuple[Array, Array]:
