@@ -25,7 +25,8 @@ from kanad_server.settings import Settings
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
+BACKLOG = 4_096
+"""Connections that wait to be taken; past it a client asks again after a second. The kernel has its own `somaxconn`."""
 MAX_MESSAGE_BYTES = 64 * 1024
 USER_TIMEOUT_MS = 20_000
 """A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)."""

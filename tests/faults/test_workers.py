@@ -177,7 +177,7 @@ def test_r5_cancels(make_world: MakeWorld) -> None:
         after = world.ended(experiment_id)
         times.append(time.monotonic() - began)
         overwritten += before["status"] == "completed" and after["status"] != "completed"
-        if kind == "busy_c_loop" and pid is not None:
+        if kind == "busy_c_loop" and before["progress"]["iteration"] == 10 and pid is not None:  # in C, hearing nothing
             wait_for(lambda: not is_alive(pid), "the worker to go", within(1.0))
 
     world.in_threads(one, range(rounds), 4)
@@ -205,8 +205,9 @@ def test_r17_workers_killed_while_they_write(make_world: MakeWorld, payload: int
             time.sleep(world.random.uniform(0.02, 0.15))
             pid = world.busy_workers().get(loud)
             if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
         world.call("POST", f"{API}/{loud}/cancel")
         world.ended(loud)
     world.call("POST", f"{API}/{steady}/cancel")
