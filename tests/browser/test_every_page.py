@@ -36,6 +36,7 @@ PAGES = {
     "library": "/library",
     "about": "/about",
     "unknown run": "/runs/nothing",
+    "docs": "/docs",
 }
 
 
@@ -50,7 +51,7 @@ def opened(tab: Tab, name: str, runs: Runs) -> None:
         tab.page.locator("[role=tabpanel] > *").first.wait_for()
 
 
-def violations(tab: Tab, inside: str) -> list[str]:
+def violations(tab: Tab, inside: str = "html") -> list[str]:
     """What axe finds wrong, one line each."""
     if tab.page.evaluate("typeof axe") == "undefined":
         tab.page.evaluate(AXE.read_text())

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenTab
 from tests.browser.tab import Tab, saved
+from tests.browser.test_every_page import violations
 from tests.browser.world import Runs
 from tests.support.server import Server, probe
 
@@ -160,6 +161,11 @@ def test_queue_shows_slots_and_the_line(start_server: Callable[..., Server], ope
     page.locator(f"a[href='/runs/{first}']").first.wait_for()
     waiting = page.locator(f"main a[href='/runs/{second}'], main a[href='/runs/{third}']")
     expect(waiting).to_have_text(["Number 1", "Number 2"])
+    assert violations(tab) == []
+    page.set_viewport_size({"width": 320, "height": 900})
+    tab.until("innerWidth === 320", "the width")
+    assert tab.seen("wide()") == []
+    page.set_viewport_size({"width": 1280, "height": 900})
     field = page.get_by_label("Priority of Number 2")
     field.fill("7")
     field.press("Enter")
@@ -216,6 +222,7 @@ def test_about_names_versions_and_licences(tab: Tab, server: Server) -> None:
     page = tab.go("/about")
     for version in server.system()["versions"].values():
         expect(page.locator("main")).to_contain_text(version)
+    expect(page.locator("main")).to_contain_text("How to cite")
     for package in ("preact", "uplot", "3dmol"):
         expect(page.locator("main")).to_contain_text(package)
 

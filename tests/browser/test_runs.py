@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.conftest import OpenTab
 from tests.browser.tab import Tab
+from tests.browser.test_every_page import violations
 from tests.browser.world import H2_HARTREE, Runs
 from tests.support.server import Server, probe
 
@@ -69,6 +70,7 @@ def test_chart_grows_while_it_runs_then_cancel(tab: Tab, server: Server) -> None
     tab.until("kanadSeen.labels.length > 10", "the chart to grow")
     sizes = tab.seen("labels")
     assert all(before < after for before, after in pairwise(sizes)), "it only grows"
+    assert violations(tab) == [], "while it runs"
     tab.button("Cancel").click()
     tab.status("Cancelled")
     tab.button("Retry").wait_for()
