@@ -7,7 +7,7 @@ WEB := src/kanad_server/static/manifest.json
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: bench-stream bench-dask bench-sqd help run web docs test test-browser test-docs test-slow test-dask test-faults test-faults-all reliability check format bench bench-solvers bench-cost accuracy clean
-.PHONY: test-fuzz test-deploy lock
+.PHONY: test-fuzz test-deploy lock test-wheel
 
 help:
 	@echo "make run    set everything up and serve on http://127.0.0.1:8000"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-slow   the tests that take longer"
 	@echo "make test-browser   the pages in Chromium (Debian's; it is installed where there is none)"
 	@echo "make test-docs   the Python in the docs, run as it stands"
+	@echo "make test-wheel  the built wheel in an empty environment"
 	@echo "make docs   build the site of the docs into build/site"
 	@echo "make test-dask   experiments on a Dask cluster of real processes, and its faults"
 	@echo "make test-faults       a server under faults, in short; make test-faults-all: in full"
@@ -37,7 +38,7 @@ run: $(VENV)/installed
 web: $(WEB)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not dask and not fuzz and not deploy and not browser and not docs"
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not faults and not dask and not fuzz and not deploy and not browser and not docs and not wheel"
 
 test-browser: $(VENV)/installed-browser $(WEB) chromium
 	cd frontend && PATH="$$PATH:$(CURDIR)/$(BIN)" npm test --silent
@@ -54,6 +55,9 @@ test-slow: $(VENV)/installed-dev
 
 test-docs: $(VENV)/installed-dev
 	$(BIN)/pytest -q -m docs tests/acceptance/test_examples.py
+
+test-wheel: $(VENV)/installed-dev
+	$(BIN)/pytest -q -m wheel tests/acceptance/test_wheel.py
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

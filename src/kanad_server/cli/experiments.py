@@ -5,29 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from kanad_server.cli import options, show, upkeep, words
-from kanad_server.cli.run import follow, report
+from kanad_server.cli import options, upkeep
 from kanad_server.cli.token import DEFAULT_DATA, DataDir
-from kanad_server.client import Client
-from kanad_server.wire import Experiment, MethodDescription, TaskDescription
+
+if TYPE_CHECKING:
+    from kanad_server.cli import running, show, words
+    from kanad_server.client import Client
+    from kanad_server.wire import Experiment, MethodDescription, TaskDescription
+else:
+    running, show, words = (options.Later(f"kanad_server.cli.{name}") for name in ("running", "show", "words"))
 
 T = TypeVar("T")
 MAX_PAGE = 200
 
 
-def _ask(url: str, token: str | None, question: Callable[[Client], Awaitable[T]]) -> T:
+def _ask(server: options.Server, question: Callable[[Client], Awaitable[T]]) -> T:
+    from kanad_server.client import Client
+
     async def asked() -> T:
-        async with Client(url, token) as client:
+        async with Client(server.url, server.token) as client:
             return await question(client)
 
     return asyncio.run(asked())
 
 
+@options.grouped
 def list_(
+    server: options.Server,
     status: Annotated[str | None, typer.Option(help="queued, running, completed, failed or cancelled.")] = None,
     method: Annotated[str | None, typer.Option(help="Only those by this method.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
@@ -36,8 +44,6 @@ def list_(
         str | None, typer.Option(help="created_at, finished_at, energy_hartree or name; -name: down.")
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many.")] = 20,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List experiments, newest first."""
@@ -52,14 +58,14 @@ def list_(
                 break
         return items
 
-    items = _ask(url, token, listed)
+    items = _ask(server, listed)
     show.as_json(items) if as_json else show.experiments(items)
 
 
+@options.grouped
 def show_(
     experiment_id: options.Id,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
+    server: options.Server,
     as_json: options.AsJson = False,
 ) -> None:
     """Show an experiment, and its result if there is one."""
@@ -74,13 +80,13 @@ def show_(
         if result is not None:
             show.result(experiment, result)
 
-    _ask(url, token, look)
+    _ask(server, look)
 
 
+@options.grouped
 def watch(
     experiment_id: options.Id,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
+    server: options.Server,
     as_json: Annotated[bool, typer.Option("--json", help="Print the events, each as a line of JSON.")] = False,
 ) -> None:
     """Watch an experiment from its first event on, with a live chart in a terminal.
@@ -94,43 +100,45 @@ def watch(
             async for event in run.events():
                 show.as_json(event)
             return 0 if (await run.refresh()).status == "completed" else 1
-        await follow([run], [run.experiment.name or run.id], quiet=False)
+        await running.follow([run], [run.experiment.name or run.id], quiet=False)
         await run.refresh()
-        return report([run], [await client.result(run.id) if run.status == "completed" else None], as_json=False)
+        return running.report(
+            [run], [await client.result(run.id) if run.status == "completed" else None], as_json=False
+        )
 
-    raise typer.Exit(_ask(url, token, watched))
+    raise typer.Exit(_ask(server, watched))
 
 
+@options.grouped
 def cancel(
     experiment_id: options.Id,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
+    server: options.Server,
     as_json: options.AsJson = False,
 ) -> None:
     """End an experiment."""
-    experiment = _ask(url, token, lambda client: client.cancel(experiment_id))
+    experiment = _ask(server, lambda client: client.cancel(experiment_id))
     show.as_json(experiment) if as_json else print(experiment.status)
 
 
+@options.grouped
 def retry(
     experiment_id: options.Id,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
+    server: options.Server,
     as_json: options.AsJson = False,
 ) -> None:
     """Run a failed or cancelled experiment again."""
-    experiment = _ask(url, token, lambda client: client.retry(experiment_id)).experiment
+    experiment = _ask(server, lambda client: client.retry(experiment_id)).experiment
     show.as_json(experiment) if as_json else print(f"{experiment.status}, attempt {experiment.attempt}")
 
 
+@options.grouped
 def export(
     experiment_id: Annotated[str, typer.Argument(help="The experiment's id; or FILE.jsonl, for all experiments.")],
+    server: options.Server,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Files; left out: list them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every file that is listed.")] = False,
     to: Annotated[Path, typer.Option(help="The folder for them.")] = Path(),
     data_dir: DataDir = DEFAULT_DATA,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Fetch files of a completed experiment: structures, orbitals, FCIDUMP, QCSchema and others.
@@ -152,41 +160,31 @@ def export(
         written = [str(await client.download(experiment_id, name, to)) for name in wanted]
         show.as_json(written) if as_json else print("\n".join(written))
 
-    _ask(url, token, fetched)
+    _ask(server, fetched)
 
 
+@options.grouped
 def estimate(
     source: Annotated[str, typer.Argument(help="As for `kanad run`.")],
-    method: options.Method = None,
-    basis: options.Basis = None,
-    task: options.Task = None,
-    charge: options.Charge = None,
-    multiplicity: options.Multiplicity = None,
-    option: options.MethodOption = None,
-    task_option: options.TaskOption = None,
-    active_space: options.ActiveSpace = None,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
+    described: options.Described,
+    server: options.Server,
     as_json: options.AsJson = False,
 ) -> None:
     """Say what an experiment would cost, without running it. Exit code 1 where it is not feasible."""
-    spec = words.spec_of(
-        source, method=method, basis=basis, task=task, charge=charge, multiplicity=multiplicity, options=option,
-        task_options=task_option, active_space=active_space,
-    )  # fmt: skip
-    found = _ask(url, token, lambda client: client.estimate(spec))
+    spec = words.spec_of(source, described)
+    found = _ask(server, lambda client: client.estimate(spec))
     show.as_json(found) if as_json else show.estimate(found)
     raise typer.Exit(0 if found.feasible else 1)
 
 
+@options.grouped
 def methods(
+    server: options.Server,
     name: Annotated[str | None, typer.Argument(help="A method or a task, to see its options.")] = None,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List methods and their tasks, or the options of one."""
-    page = _ask(url, token, lambda client: client.methods())
+    page = _ask(server, lambda client: client.methods())
     if name is None:
         show.as_json(page) if as_json else show.methods(page)
         return

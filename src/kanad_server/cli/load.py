@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
 
 from kanad_server.cli.main import DEFAULT_URL, Url, app
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from kanad_server.load.checker import Violation
     from kanad_server.load.conditions import Condition
     from kanad_server.load.conductor import Progress
@@ -128,6 +127,8 @@ class _View:
     """A live table in a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
+        from rich.console import Console
+
         self._console = Console(width=None if sys.stdout.isatty() else 110)
         self._live: Live | None = None
         self._said_at = 0.0
@@ -135,6 +136,8 @@ class _View:
 
     def __enter__(self) -> None:
         if self._console.is_terminal:
+            from rich.live import Live
+
             self._live = Live(console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
 
@@ -152,6 +155,9 @@ class _View:
 
     def progress(self, progress: Progress) -> None:
         """How it goes."""
+        from rich.console import Group
+        from rich.text import Text
+
         from kanad_server.load.report import BUSY_PERCENT, show
 
         busiest = max(progress.cpu_percent, default=0.0)

@@ -30,15 +30,19 @@ app.add_typer(token.app, name="token")
 
 def main() -> None:
     """Run a command; what is wrong is said in one line, with exit code 1."""
-    from kanad_server.client.errors import ClientError
-
     try:
         app()
-    except (KanadError, ClientError) as error:
+    except _ours() as error:
         print(f"kanad: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _ours() -> tuple[type[Exception], ...]:
+    """The errors that are said in one line; those of the client where a command has loaded it."""
+    client = sys.modules.get("kanad_server.client.errors")
+    return (KanadError,) if client is None else (KanadError, client.ClientError)
 
 
 def _version(wanted: bool) -> None:

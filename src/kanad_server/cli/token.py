@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from kanad_server.cli.options import AsJson
+
 app = typer.Typer(help="Make, list and revoke the tokens of a data directory.", no_args_is_help=True)
 
 DataDir = Annotated[Path, typer.Option("--data-dir", envvar="KANAD_DATA_DIR", help="The server's data directory.")]
@@ -20,11 +22,16 @@ def create(
     role: Annotated[str, typer.Option(help="viewer, user or admin.")] = "user",
     expires_days: Annotated[int | None, typer.Option(help="Good for so many days [no end].")] = None,
     data_dir: DataDir = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, this one time."""
     from kanad_server import tokens
 
     token, row = tokens.create(data_dir, name=name, role=role, expires_days=expires_days)
+    if as_json:
+        made = {"token": token, "id": row.id, "name": row.name, "role": row.role, "expires_at": row.expires_at}
+        print(msgspec.json.encode(made).decode())
+        return
     print(token)
     until = "without end" if row.expires_at is None else f"until {row.expires_at}"
     typer.echo(f"token {row.id} for {row.name}, {row.role}, {until}; it is shown only now", err=True)
@@ -33,7 +40,7 @@ def create(
 @app.command("ls")
 def list_(
     data_dir: DataDir = DEFAULT_DATA,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the tokens, never what they are."""
     from rich.console import Console
@@ -57,17 +64,19 @@ def list_(
 def revoke(
     token_id: Annotated[str, typer.Argument(help="The token's id, as kanad token ls shows it.")],
     data_dir: DataDir = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Let nobody in by a token any more; a running server notices within a second."""
     from kanad_server import tokens
 
     tokens.revoke(data_dir, token_id)
-    print(f"revoked {token_id}")
+    print(msgspec.json.encode({"revoked": token_id}).decode() if as_json else f"revoked {token_id}")
 
 
 @app.command()
-def forget(data_dir: DataDir = DEFAULT_DATA) -> None:
+def forget(data_dir: DataDir = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Drop revoked and expired tokens. A loopback server without any token left is open again."""
     from kanad_server import tokens
 
-    print(f"forgot {tokens.forget(data_dir)}")
+    count = tokens.forget(data_dir)
+    print(msgspec.json.encode({"forgot": count}).decode() if as_json else f"forgot {count}")

@@ -9,14 +9,16 @@ from typing import Any
 
 import typer
 
+from kanad_server.cli.options import Described
 from kanad_server.client import specs
 from kanad_server.client.inputs import read
 
 
-def spec_of(source: str, **words: Any) -> dict[str, Any]:
+def spec_of(source: str, said: Described, **others: Any) -> dict[str, Any]:
     """The spec that a source (a file, SMILES or a library name) and the options of a command describe.
 
-    What a file says holds, except where an option says otherwise; the server checks the rest.
+    What a file says holds, except where an option says otherwise; the server checks the rest. `others` are laid over
+    it where they are not None.
 
     Raises:
         typer.BadParameter: a file or a value cannot be read.
@@ -25,19 +27,35 @@ def spec_of(source: str, **words: Any) -> dict[str, Any]:
         described = read(Path(source)) if specs.is_file_name(source) else {"molecule": specs.molecule_of(source)}
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    method_options, task_options = assignments(words.pop("options")), assignments(words.pop("task_options"))
-    method, task = words.pop("method", None), words.pop("task", None)
+    method_options, task_options = _options(said)
+    limits = {"wall_s": said.wall_s, "memory_mb": said.memory_mb}
     spec = specs.build(
         described,
-        charge=words.pop("charge", None),
-        multiplicity=words.pop("multiplicity", None),
-        active_space=_active_space(words.pop("active_space", None)),
+        charge=said.charge,
+        multiplicity=said.multiplicity,
+        basis=said.basis,
+        active_space=_active_space(said.active_space),
+        solvent=_solvent(said.solvent),
+        cartesian=said.cartesian or None,
+        limits={name: value for name, value in limits.items() if value is not None} or None,
     )
-    for part, name, options in (("method", method, method_options), ("task", task, task_options)):
+    for part, name, options in (("method", said.method, method_options), ("task", said.task, task_options)):
         before = spec.get(part, {"name": "hf" if part == "method" else "energy"})
         chosen = before if name is None or name == before["name"] else {"name": name}
         spec[part] = chosen | options
-    return spec | {name: value for name, value in words.items() if value is not None}
+    return spec | {name: value for name, value in others.items() if value is not None}
+
+
+def _options(said: Described) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the method and of the task; some have words of their own."""
+    method, task = assignments(said.option), assignments(said.task_option)
+    if said.seed is not None:
+        method["seed"] = said.seed
+    if said.gradient:
+        task["gradient"] = True
+    if said.n_states is not None:
+        (task if said.task == "excited_states" else method)["n_states"] = said.n_states
+    return method, task
 
 
 def assignments(texts: list[str] | None) -> dict[str, Any]:
@@ -54,7 +72,7 @@ def assignments(texts: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def solvent(text: str | None) -> dict[str, str] | None:
+def _solvent(text: str | None) -> dict[str, str] | None:
     """``cpcm``, or ``cpcm:ethanol``."""
     if text is None:
         return None

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kanad_server import __version__, wire
+from kanad_server.http import examples
 from kanad_server.http.body import answer
 from kanad_server.store.base import SortKey
 
@@ -208,7 +209,7 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     for status in sorted({*ALWAYS, *operation.refusals} - set(operation.responses)):
         responses[str(status)] = {
             "description": "Refused",
-            "content": {PROBLEM: {"schema": schema_of[wire.Problem]}},
+            "content": {PROBLEM: {"schema": schema_of[wire.Problem], "example": examples.problem(status)}},
         }
     described: dict[str, Any] = {
         "operationId": operation.name,
@@ -221,7 +222,7 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     if operation.request is not None:
         described["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schema_of[operation.request]}},
+            "content": _content(operation.request, schema_of),
         }
     return described
 
@@ -230,8 +231,8 @@ def _content(struct: Any, schema_of: dict[Any, Any]) -> dict[str, Any]:
     if struct is None:
         return {}
     if struct is bytes:
-        return {"*/*": {"schema": {"type": "string", "format": "binary"}}}
-    return {"application/json": {"schema": schema_of[struct]}}
+        return {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": examples.example(struct)}}
+    return {"application/json": {"schema": schema_of[struct], "example": examples.example(struct)}}
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:

@@ -1,0 +1,116 @@
+"""The command line in a terminal of its own: what is seen, and what Ctrl-C asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.server import Server, probe
+
+pexpect, pyte = pytest.importorskip("pexpect"), pytest.importorskip("pyte")
+ROWS, COLUMNS = 40, 100
+KANAD = str(Path(sys.executable).with_name("kanad"))
+
+
+def _heed_ctrl_c() -> None:
+    """Where the tests run in the background of a script, they and all that they start ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Terminal:
+    """A command in a terminal, and what stands on its screen."""
+
+    def __init__(self, *words: str) -> None:
+        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+        self.process = pexpect.spawn(
+            sys.executable, ["-m", "kanad_server", *words], dimensions=(ROWS, COLUMNS), env=environment, timeout=60,
+            preexec_fn=_heed_ctrl_c,
+        )  # fmt: skip
+        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.ByteStream(self._screen)
+
+    def until(self, seen: str, timeout_s: float = 40) -> str:
+        """The screen, once these words are on it."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with suppress(pexpect.TIMEOUT, pexpect.EOF):
+                self._stream.feed(self.process.read_nonblocking(4096, timeout=0.1))
+            text = "\n".join(self._screen.display)
+            if seen in text:
+                return text
+        raise AssertionError(f"waited for {seen!r}; the screen shows\n{text}")
+
+    def ended(self) -> int:
+        """The exit code."""
+        self.process.expect(pexpect.EOF)
+        self.process.close()
+        return int(self.process.exitstatus)
+
+
+def test_watch_draws_a_live_chart(server: Server) -> None:
+    running = server.post(probe(steps=3_000, step_ms=10, name="a long one"))["id"]
+    terminal = Terminal("watch", running, "--url", server.url)
+    shown = terminal.until("E = ")
+    assert "a long one" in shown
+    assert any("\u2801" <= letter <= "\u28ff" for letter in terminal.until("┤"))
+    terminal.process.sendintr()
+    assert terminal.ended() == 130
+    assert server.get(running)["status"] == "running"
+    server.http.post(f"/api/v1/experiments/{running}/cancel")
+
+
+@pytest.mark.parametrize(("answer", "status"), [("c", "cancelled"), ("l", "running")])
+def test_ctrl_c_in_run_asks_whether_to_cancel(server: Server, tmp_path: Path, answer: str, status: str) -> None:
+    spec = tmp_path / "probe.json"
+    spec.write_text(json.dumps(probe(steps=3_000, step_ms=10, name=f"asked {answer}")))
+    terminal = Terminal("run", str(spec), "--url", server.url)
+    terminal.until("E = ")
+    terminal.process.sendintr()
+    terminal.until("[c]ancel, or [l]eave running?")
+    terminal.process.sendline(answer)
+    assert terminal.ended() == 130
+    (found,) = server.http.get("/api/v1/experiments", params={"q": f"asked {answer}"}).json()["items"]
+    if status == "cancelled":
+        assert server.ended(found["id"])["status"] == "cancelled"
+    else:
+        assert found["status"] == "running"
+        server.http.post(f"/api/v1/experiments/{found['id']}/cancel")
+
+
+@pytest.mark.skipif(not Path(KANAD).exists(), reason="kanad is not installed beside this Python")
+def test_the_shell_completes_commands() -> None:
+    environment = os.environ | {"_KANAD_COMPLETE": "complete_bash", "COMP_WORDS": "kanad es", "COMP_CWORD": "1"}
+    done = subprocess.run([KANAD], env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.split() == ["estimate"]
+
+
+def test_the_start_of_a_server_loads_no_client() -> None:
+    heavy = ("httpx", "rich.live", "websockets", "kanad_server.client")
+    code = f"import sys, kanad_server.cli; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_command_prints_json() -> None:
+    import typer
+
+    from kanad_server.cli.main import app
+
+    def leaves(command: Any, name: str) -> list[tuple[str, Any]]:
+        inner = getattr(command, "commands", None)
+        return [(name, command)] if inner is None else [leaf for n, c in inner.items() for leaf in leaves(c, n)]
+
+    plain = [
+        name
+        for name, command in leaves(typer.main.get_command(app), "kanad")
+        if not any("--json" in parameter.opts for parameter in command.params)
+    ]
+    assert plain == ["serve"]
