@@ -86,7 +86,7 @@ def test_memory_and_threads_go_where_they_fit_and_what_fits_nowhere_says_so(clus
     assert server.get(wide)["status"] == "queued"  # the one worker with four threads has three left
     for beyond, what in ((limits(memory_mb=50_000), "memory_mb = 50000"), (limits(threads=5), "threads = 5")):
         nowhere = server.post(probe(steps=1, limits=beyond))["id"]
-        message = server.events(nowhere)[-1]["message"]
+        message = wait_for(lambda: server.events(nowhere)[-1].get("message"), "the reason why it waits")  # noqa: B023
         assert "no worker of the cluster has" in message
         assert what in message
         assert server.get(nowhere)["status"] == "queued"
