@@ -77,6 +77,10 @@ class _Viewer:
         if self.woken is not None and not self.woken.done():
             self.woken.set_result(None)
 
+    def fail(self, error: Exception) -> None:
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_exception(error)
+
 
 class _Channel:
     """The live edge of one experiment, shared by its viewers."""
@@ -173,7 +177,11 @@ class _Channel:
                     viewer.wake()
                 continue
             batch = self.behind(viewer.after, edge)
-            is_clear = batch is not None and viewer.take(batch)
+            try:
+                is_clear = batch is not None and viewer.take(batch)
+            except Exception as error:  # the trouble of one viewer is its own: the round goes on
+                viewer.fail(error)
+                continue
             if not is_clear or self.is_over or viewer.after < edge:
                 viewer.wake()
         if served == SLICE:

@@ -47,7 +47,7 @@ class Peer:
     def write(self, frames: bytes) -> bool:
         """Write whole frames; whether the kernel has taken everything."""
         if self.may_write and not self._transport.is_closing():
-            self._transport.write(frames)
+            self._put(frames)
         return self.is_clear
 
     @property
@@ -88,7 +88,13 @@ class Peer:
     def beat(self, beat: bytes) -> None:
         """Ask for a sign of life, unless something is on its way that asks for one already."""
         if self.is_clear:
-            self._transport.write(beat)
+            self._put(beat)
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self._transport.write(data)
+        except RuntimeError:  # the connection has said its last word already: whoever writes is told so by `clear`
+            self.may_write = False
 
     def hush(self) -> None:
         """Write nothing more: a close frame was sent. The line is cut if it is still there after `GOODBYE_S`."""

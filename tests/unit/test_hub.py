@@ -126,6 +126,28 @@ async def test_a_viewer_that_never_reads_holds_nobody_back() -> None:
     assert stalled.seen == list(range(1, 5003))
 
 
+async def test_a_viewer_that_cannot_be_written_to_fails_alone() -> None:
+    class Broken(Reader):
+        def put(self, batch: Batch) -> bool:
+            if self.batches:
+                raise RuntimeError("no more")
+            return super().put(batch)
+
+    hub, log = Hub(), Log()
+    log.write(hub, 1)
+    broken = Broken()
+    failing = asyncio.ensure_future(hub.serve("x", 0, log, broken))
+    await until(lambda: broken.seen)
+    reading = asyncio.ensure_future(collect(hub, log))
+    for _ in range(20):  # both wait at the live edge
+        await asyncio.sleep(0)
+    log.write(hub, 1)
+    with pytest.raises(RuntimeError, match="no more"):
+        await asyncio.wait_for(failing, 5)
+    log.write(hub, 1, is_last=True)
+    assert await asyncio.wait_for(reading, 5) == [1, 2, 3]
+
+
 async def test_large_events_are_kept_by_their_bytes_and_lost_to_nobody() -> None:
     hub, log = Hub(), Log()
     log.write(hub, 1)
