@@ -65,6 +65,18 @@ def test_nobody_there_is_said_in_one_line() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_an_address_that_is_none_is_a_usage_error() -> None:
+    done = kanad("ls", url="127.0.0.1:8000")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "http://127.0.0.1:8000, got '127.0.0.1:8000'" in " ".join(done.stderr.split())
+
+
+def test_doctor_says_its_findings_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kanad_server", "doctor", "--data-dir", str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_several_sources_run_at_once_and_are_told_apart(server: Server, tmp_path: Path) -> None:
     (tmp_path / "helium.toml").write_text(
         'name = "helium"\nbasis = "cc-pvdz"\n[molecule]\n'

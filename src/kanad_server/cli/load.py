@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from kanad_server.cli.main import DEFAULT_URL, Url, app
+from kanad_server.cli.main import app
+from kanad_server.cli.options import DEFAULT_URL, Url
 
 if TYPE_CHECKING:
     from rich.live import Live

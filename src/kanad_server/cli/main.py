@@ -11,8 +11,6 @@ from kanad_server import __version__
 from kanad_server.cli import experiments, run, token, upkeep
 from kanad_server.errors import KanadError
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-
 app = typer.Typer(
     name="kanad",
     help="Quantum-chemistry experiments: post a molecule, watch it converge live, never lose a result.",
@@ -20,10 +18,6 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-
-Url = Annotated[str, typer.Option("--url", envvar="KANAD_URL", help="The server's address.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")]
-
 
 app.add_typer(token.app, name="token")
 

@@ -16,7 +16,14 @@ import typer
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-Url = Annotated[str, typer.Option("--url", envvar="KANAD_URL", help="The server's address.")]
+
+def _address(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"a server's address is like {DEFAULT_URL}, got {value!r}")
+    return value
+
+
+Url = Annotated[str, typer.Option("--url", envvar="KANAD_URL", callback=_address, help="The server's address.")]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="KANAD_TOKEN", show_envvar=True, help="Who asks, where it matters.")
 ]

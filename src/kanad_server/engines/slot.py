@@ -221,9 +221,11 @@ class ProcessSlot:
 
     def _has_returned(self, job: Job, process: WorkerProcess, returned: asyncio.Future[None]) -> None:
         """The worker's function is over: the end marker is in the pipe, or else the worker will not send one."""
-        if returned.cancelled() or self._job is not job:
+        if returned.cancelled():
             return
-        failure = returned.exception()
+        failure = returned.exception()  # looked at in any case: asyncio logs those that nobody has seen
+        if self._job is not job:
+            return
         if isinstance(failure, RaisedInWorker):
             log.error("worker's function raised", extra=self._about(cause=str(failure)))
         delay = RETURN_S if failure is None else 0.0
