@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from kanad_server.cli.main import app
-from kanad_server.cli.options import DEFAULT_URL, Url
+from kanad_server.cli.options import DEFAULT_URL, UncheckedUrl
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -31,7 +31,7 @@ SHOWN_VIOLATIONS = 50
 @app.command()
 def load(
     scenario: Annotated[str, typer.Argument(help="submit, fanout, churn, mixed, or a .toml file.")] = "mixed",
-    url: Url = DEFAULT_URL,
+    url: UncheckedUrl = DEFAULT_URL,
     token: Annotated[str | None, typer.Option(envvar="KANAD_TOKEN", help="Sent as a bearer token.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Start a server for this run.")] = False,
     slots: Annotated[int, typer.Option(min=1, max=64, help="Slots of the private server.")] = 2,

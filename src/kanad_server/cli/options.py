@@ -17,13 +17,19 @@ import typer
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-def _address(value: str) -> str:
+def _checked(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise typer.BadParameter(f"a server's address is like {DEFAULT_URL}, got {value!r}")
     return value
 
 
-Url = Annotated[str, typer.Option("--url", envvar="KANAD_URL", callback=_address, help="The server's address.")]
+def _url(check: Callable[[str], str] | None = None) -> Any:
+    return typer.Option("--url", envvar="KANAD_URL", callback=check, help="The server's address.")
+
+
+Url = Annotated[str, _url(_checked)]
+UncheckedUrl = Annotated[str, _url()]
+"""For a command that has a rule of its own."""
 Token = Annotated[
     str | None, typer.Option("--token", envvar="KANAD_TOKEN", show_envvar=True, help="Who asks, where it matters.")
 ]
