@@ -192,8 +192,20 @@ def document() -> dict[str, Any]:
             "description": "Post a molecule, watch it converge live, never lose a result.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": {name: _uniform(schema) for name, schema in components.items()}},
     }
+
+
+def _uniform(schema: Any) -> Any:
+    """A tuple of equal items as an array with `items`: the same, and read by more programs than `prefixItems`."""
+    if isinstance(schema, list):
+        return [_uniform(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    items = schema.get("prefixItems")
+    if isinstance(items, list) and all(item == items[0] for item in items):
+        schema = {name: value for name, value in schema.items() if name != "prefixItems"} | {"items": items[0]}
+    return {name: _uniform(value) for name, value in schema.items()}
 
 
 async def openapi(request: Request) -> Response:
@@ -230,8 +242,8 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
 def _content(struct: Any, schema_of: dict[Any, Any]) -> dict[str, Any]:
     if struct is None:
         return {}
-    if struct is bytes:
-        return {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": examples.example(struct)}}
+    if struct is bytes:  # a file of any type: some are JSON, so no schema fits all
+        return {"*/*": {"schema": {}, "example": examples.example(struct)}}
     return {"application/json": {"schema": schema_of[struct], "example": examples.example(struct)}}
 
 
