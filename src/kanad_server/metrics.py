@@ -73,10 +73,13 @@ class Metrics:
         """The largest stall of the last minute."""
         return max(self._recent_stalls, default=0.0)
 
-    def page(self, service: Service, counts: dict[str, int], connections: Connections | None) -> bytes:
-        """The text of a scrape."""
+    def page(
+        self, service: Service, counts: dict[str, int], notices: int | None, connections: Connections | None
+    ) -> bytes:
+        """The text of a scrape; `notices` wait to arrive, None where the store cannot say."""
         now = CollectorRegistry()
-        now.register(_Now([*_experiments(service, counts), *self._http(service, connections)]))
+        families = [*_experiments(service, counts), *_notices(service, notices), *self._http(service, connections)]
+        now.register(_Now(families))
         return generate_latest(self._registry) + generate_latest(now)
 
     def _http(self, service: Service, connections: Connections | None) -> Iterable[Family]:
@@ -130,6 +133,18 @@ def _experiments(service: Service, counts: dict[str, int]) -> Iterable[Family]:
     yield GaugeMetricFamily("kanad_ready", "Whether the server can take work", float(not service.unready()))
     yield CounterMetricFamily("kanad_events", "Events published", journal.events_published)
     yield CounterMetricFamily("kanad_commits", "Transactions of the journal", journal.commits)
+
+
+def _notices(service: Service, waiting: int | None) -> Iterable[Family]:
+    tries = CounterMetricFamily(
+        "kanad_notice_tries", "Tries to tell a webhook, by what came of them", labels=["outcome"]
+    )
+    sender = service.notifier
+    for outcome, count in (("arrived", sender.sent), ("failed", sender.failed), ("given_up", sender.dropped)):
+        tries.add_metric([outcome], count)
+    yield tries
+    if waiting is not None:
+        yield GaugeMetricFamily("kanad_notices_waiting", "Notices that have not arrived yet", waiting)
 
 
 def _free(data: Path) -> float:

@@ -11,6 +11,7 @@ from tests.support.receiver import Receiver, Told
 from tests.support.server import Server, probe, wait_for
 
 SECRET = "known to both of them"  # noqa: S105
+ARRIVED = {"kanad_notices_waiting 0.0", 'kanad_notice_tries_total{outcome="arrived"} 1.0'}
 
 
 def test_a_notice_survives_the_servers_death_and_arrives(tmp_path: Path) -> None:
@@ -29,11 +30,13 @@ def test_a_notice_survives_the_servers_death_and_arrives(tmp_path: Path) -> None
             experiment = server.post(asked)
             server.ended(experiment["id"])
             wait_for(lambda: receiver.told, "a first try")
+            assert "kanad_notices_waiting 1.0" in server.http.get("/metrics").text.splitlines()
             server.kill()
             is_up = True
             before = len(receiver.told)
             server.start()
             wait_for(lambda: len(receiver.told) > before, "a try after the restart")
+            wait_for(lambda: set(server.http.get("/metrics").text.splitlines()) >= ARRIVED, "the figures to say so")
         finally:
             server.stop()
     last = receiver.told[-1]

@@ -189,6 +189,7 @@ async def test_the_store_tells_what_is_due_and_when_the_next_one_is(tmp_path: Pa
 
     async with SqliteStore(tmp_path / "db") as store:
         await store.commit(Commit(notifications=[one("later", 20.0), one("now", 5.0), one("first", 1.0)]))
+        assert await store.waiting_notifications() == 3
         due, next_at = await store.due_notifications("o", 10.0, 4)
         assert ([found.id for found in due], next_at) == (["first", "now"], 20.0)
         await store.postpone_notification("now", 1, 30.0)

@@ -65,9 +65,10 @@ async def metrics(request: Request) -> Response:
     service = service_of(request)
     try:
         counts = await service.store.counts()
+        notices = await service.store.waiting_notifications()
     except Unavailable:
-        counts = {}  # the other figures matter the more while the store is away
-    page = service.metrics.page(service, counts, getattr(request.app.state, "connections", None))
+        counts, notices = {}, None  # the other figures matter the more while the store is away
+    page = service.metrics.page(service, counts, notices, getattr(request.app.state, "connections", None))
     return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

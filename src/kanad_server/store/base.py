@@ -166,5 +166,8 @@ class Store(Protocol):
     async def postpone_notification(self, notification_id: str, tries: int, due_at: float) -> None:
         """It is to be tried again later."""
 
+    async def waiting_notifications(self) -> int:
+        """How many have not arrived yet."""
+
     async def counts(self) -> dict[str, int]:
         """How many experiments there are in each status."""

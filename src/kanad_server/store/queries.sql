@@ -138,6 +138,9 @@ VALUES (:id, :url, :origin, :body, :tries, :created_at, :due_at);
 -- name: next_notifications
 SELECT * FROM notifications WHERE origin = ? ORDER BY due_at LIMIT ?;
 
+-- name: count_notifications
+SELECT COUNT(*) FROM notifications;
+
 -- name: forget_notification
 DELETE FROM notifications WHERE id = ?;
 

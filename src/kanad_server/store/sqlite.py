@@ -266,6 +266,10 @@ class SqliteStore:
         change = ("postpone_notification", (tries, due_at, notification_id))
         await self._write(self._change_notification, change, durable=False)
 
+    async def waiting_notifications(self) -> int:
+        """How many have not arrived yet."""
+        return int((await self._select(self._sql["count_notifications"]))[0][0])
+
     async def counts(self) -> dict[str, int]:
         """How many experiments there are in each status."""
         return {row[0]: row[1] for row in await self._select(self._sql["count_by_status"])}
