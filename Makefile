@@ -15,7 +15,7 @@ help:
 	@echo "make web    build the web pages (make run does it too)"
 	@echo "make test-slow   the tests that take longer"
 	@echo "make test-browser   the pages in Chromium (Debian's; it is installed where there is none)"
-	@echo "make test-docs   the Python in the docs, run as it stands"
+	@echo "make test-docs   the Python and the commands in the docs, run as they stand"
 	@echo "make test-wheel  the built wheel in an empty environment"
 	@echo "make docs   build the site of the docs into build/site"
 	@echo "make test-dask   experiments on a Dask cluster of real processes, and its faults"
