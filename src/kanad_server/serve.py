@@ -13,11 +13,12 @@ import threading
 from typing import Any
 
 import hypercorn.asyncio
+import msgspec
 from hypercorn.config import Config
 from msgspec.structs import replace
 from starlette.applications import Starlette
 
-from kanad_server import connections, tokens
+from kanad_server import __version__, connections, tokens
 from kanad_server.app import create_app
 from kanad_server.engines import choice
 from kanad_server.errors import StartRefused
@@ -38,8 +39,8 @@ GOODBYE_S = 0.3
 """For viewers to be told 1012 before their sockets close."""
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; prints one line to standard output once it serves.
+async def serve(settings: Settings, *, as_json: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; prints one line to standard output once it serves, `as_json` where that is asked.
 
     Raises:
         StartRefused: the address or the data directory cannot be used.
@@ -60,7 +61,7 @@ async def serve(settings: Settings) -> None:
     leaving = _Leaving(settings.drain_s)
     asyncio.get_running_loop().set_exception_handler(_without_cancellations)
     try:
-        await _serve(app, settings, listener, leaving)
+        await _serve(app, settings, listener, leaving, as_json)
     except BaseExceptionGroup as group:  # of the service's tasks
         refusals, _ = group.split(StartRefused)
         if refusals is None:
@@ -68,11 +69,17 @@ async def serve(settings: Settings) -> None:
         raise _first(refusals) from group
 
 
-async def _serve(app: Starlette, settings: Settings, listener: socket.socket, leaving: _Leaving) -> None:
+async def _serve(app: Starlette, settings: Settings, listener: socket.socket, leaving: _Leaving, as_json: bool) -> None:
     async with app.router.lifespan_context(app):
         _spare_the_collector()
-        host, port = listener.getsockname()[:2]
-        print(f"kanad-server listening on {_address(settings, host, port)}", flush=True)
+        url = _address(settings, *listener.getsockname()[:2])
+        said = {
+            "listening": url,
+            "version": __version__,
+            "data_dir": str(settings.data_path.absolute()),
+            "pid": os.getpid(),
+        }
+        print(msgspec.json.encode(said).decode() if as_json else f"kanad-server listening on {url}", flush=True)
         leaving.is_serving = True
         ended = asyncio.Event()
         serving = asyncio.create_task(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from kanad_server import wording
 from kanad_server.errors import StartRefused
 
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # to tell it from a name
@@ -124,4 +125,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise StartRefused("invalid_settings", f"settings: {error}") from error
+        path, rule = wording.of(error, Settings, values)
+        name = path.removeprefix("$.")
+        words = f"{name} (KANAD_{name.upper()}) {rule}, got {values.get(name)!r}"
+        raise StartRefused("invalid_settings", f"settings: {words}") from error

@@ -12,8 +12,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """glibc's numbers of these parameters (malloc.h)."""
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+def run(settings: Settings, *, as_json: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; says in a line of text, or of JSON, where.
 
     Raises:
         StartRefused: the address or the data directory cannot be used.
@@ -28,7 +28,7 @@ def run(settings: Settings) -> None:
 
     logs.set_up(settings.log_level)
     try:
-        uvloop.run(serve(settings))
+        uvloop.run(serve(settings, as_json=as_json))
     except StartRefused:
         forkserver.abandon()
         raise

@@ -6,7 +6,10 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from kanad_solvers.registry import METHODS
 from tests.support.server import Server, probe
@@ -65,10 +68,114 @@ def test_nobody_there_is_said_in_one_line() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_address_that_is_none_is_a_usage_error() -> None:
-    done = kanad("ls", url="127.0.0.1:8000")
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://", "http://a:99999", "http://a b", "ftp://a", "http://a/?b"])
+def test_an_address_that_is_none_is_a_usage_error(url: str) -> None:
+    done = kanad("ls", url=url)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "http://127.0.0.1:8000, got '127.0.0.1:8000'" in " ".join(done.stderr.split())
+    assert f"must be http://HOST:PORT or https://HOST:PORT, got '{url}'" in " ".join(
+        done.stderr.replace("│", "").split()
+    )
+
+
+def test_what_is_wrong_with_words_is_said_with_the_rule_and_the_value(server: Server) -> None:
+    def said(*words: str) -> tuple[int, str]:
+        done = kanad(*words, url=server.url)
+        return done.returncode, " ".join(done.stderr.replace("│", " ").split())
+
+    assert said("ls", "--status", "done") == (
+        1, "kanad: 400 invalid_query: status must be one of cancelled, completed, failed, queued, running, got 'done'"
+    )  # fmt: skip
+    assert said("run", "H2", "--priority", "1000") == (
+        1, "kanad: 422 invalid_spec: $.priority: must be at most 100, got 1000"
+    )  # fmt: skip
+    code, words = said("run", "H2", "-m", "casci", "--active-space", "2x2")
+    assert (code, "ELECTRONS,ORBITALS such as 6,6, or frozen_core, or AVAS labels" in words) == (2, True)
+    assert "got '2x2'" in words
+
+
+def test_a_server_says_what_is_wrong_with_a_setting() -> None:
+    command = [sys.executable, "-m", "kanad_server", "serve", "--port", "99999"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "kanad: settings: port (KANAD_PORT) must be at most 65535, got 99999\n"
+
+
+def test_serve_says_as_json_where_it_serves(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kanad_server", "serve", "--json", "--port", "0", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:
+        assert started.stdout is not None
+        said = json.loads(started.stdout.readline())
+        started.terminate()
+    assert said["listening"].startswith("http://127.0.0.1:")
+    assert (said["pid"], said["data_dir"]) == (started.pid, str(tmp_path))
+
+
+def test_a_method_may_be_written_in_any_case(server: Server) -> None:
+    done = kanad("run", "H2", "-m", "CCSD", "--task", "Energy", "--json", url=server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert abs(json.loads(done.stdout)["energy_hartree"] + 1.13727017) < 1e-7  # of two electrons CCSD is full CI
+
+
+def test_nothing_is_cut_where_the_output_is_piped(server: Server) -> None:
+    name = "a name that is longer than any terminal is wide, and then some more of it " * 2
+    posted = server.post(probe(steps=1, name=name.strip()))["id"]
+    created = server.ended(posted)["created_at"]
+    (line,) = [line for line in kanad("ls", url=server.url).stdout.splitlines() if line.startswith(posted)]
+    assert name.strip() in line
+    assert line.rstrip().endswith(created)
+
+
+def test_one_that_waits_is_moved_forward_and_back(start_server: Callable[..., Server]) -> None:
+    server = start_server("--slots", "1")
+    busy = server.post(probe(steps=100_000, step_ms=10, name="busy"))["id"]
+    server.running(busy)
+    first, second = (server.post(probe(steps=1, name=name))["id"] for name in ("first", "second"))
+    moved = kanad("priority", second, "50", "--json", url=server.url)
+    assert (moved.returncode, json.loads(moved.stdout)["queue_position"]) == (0, server.get(second)["queue_position"])
+    assert server.get(second)["queue_position"] < server.get(first)["queue_position"]
+    assert kanad("priority", second, "-50", url=server.url).returncode == 0
+    assert server.get(second)["queue_position"] > server.get(first)["queue_position"]
+    refused = kanad("priority", busy, "1", url=server.url)
+    assert (refused.returncode, refused.stderr.startswith("kanad: 409 not_queued")) == (1, True)
+    far = kanad("priority", second, "101", url=server.url)
+    assert far.stderr == "kanad: 422 invalid_spec: $.priority: must be at most 100, got 101\n"
+
+
+HYDROGEN_FLUORIDE = {
+    "hf.pdb": (
+        "HETATM    1  H   UNL     1       0.000   0.000   0.917  1.00  0.00           H\n"
+        "HETATM    2  F   UNL     1       0.000   0.000   0.000  1.00  0.00           F\n"
+        "CONECT    1    2\nEND\n"
+    ),
+    "hf.mol": (
+        "\n     test          3D\n\n  2  1  0  0  0  0  0  0  0  0999 V2000\n"
+        "    0.0000    0.0000    0.9170 H   0  0  0  0  0  0  0  0  0  0  0  0\n"
+        "    0.0000    0.0000    0.0000 F   0  0  0  0  0  0  0  0  0  0  0  0\n"
+        "  1  2  1  0\nM  END\n"
+    ),
+    "hf.xyz": "2\n\nH 0 0 0.917\nF 0 0 0\n",
+}
+HYDROGEN_FLUORIDE["hf.sdf"] = HYDROGEN_FLUORIDE["hf.mol"] + "$$$$\n"
+QCSCHEMA = {
+    "schema_name": "qcschema_input", "schema_version": 1, "driver": "energy",
+    "model": {"method": "hf", "basis": "sto-3g"},
+    "molecule": {
+        "schema_name": "qcschema_molecule", "schema_version": 2, "symbols": ["H", "F"],
+        "geometry": [0.0, 0.0, 0.917 / 0.529177210903, 0.0, 0.0, 0.0],
+    },
+}  # fmt: skip
+
+
+def test_every_format_of_a_molecule_gives_the_same_energy(server: Server, tmp_path: Path) -> None:
+    for name, text in {**HYDROGEN_FLUORIDE, "hf.json": json.dumps(QCSCHEMA)}.items():
+        (tmp_path / name).write_text(text)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    done = kanad("run", *(str(tmp_path / name) for name in names), "--json", url=server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    energies = [json.loads(line)["result"]["energy_hartree"] for line in done.stdout.splitlines()]
+    assert len(energies) == 5
+    assert max(energies) - min(energies) < 1e-8
+    assert abs(energies[0] + 98.57077999) < 1e-7  # RHF, PySCF 2.14.0
 
 
 def test_doctor_says_its_findings_and_nothing_else(tmp_path: Path) -> None:

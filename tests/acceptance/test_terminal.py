@@ -29,13 +29,13 @@ def _heed_ctrl_c() -> None:
 class Terminal:
     """A command in a terminal, and what stands on its screen."""
 
-    def __init__(self, *words: str) -> None:
-        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+    def __init__(self, *words: str, columns: int = COLUMNS) -> None:
+        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(ROWS)}
         self.process = pexpect.spawn(
-            sys.executable, ["-m", "kanad_server", *words], dimensions=(ROWS, COLUMNS), env=environment, timeout=60,
+            sys.executable, ["-m", "kanad_server", *words], dimensions=(ROWS, columns), env=environment, timeout=60,
             preexec_fn=_heed_ctrl_c,
         )  # fmt: skip
-        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._screen = pyte.Screen(columns, ROWS)
         self._stream = pyte.ByteStream(self._screen)
 
     def until(self, seen: str, timeout_s: float = 40) -> str:
@@ -66,6 +66,18 @@ def test_watch_draws_a_live_chart(server: Server) -> None:
     assert terminal.ended() == 130
     assert server.get(running)["status"] == "running"
     server.http.post(f"/api/v1/experiments/{running}/cancel")
+
+
+@pytest.mark.parametrize("columns", [44, 80, 120])
+def test_ids_and_energies_are_whole_in_a_terminal_of_any_width(server: Server, columns: int) -> None:
+    posted = server.post(probe(steps=1, name="a name of some length"))["id"]
+    energy = f"{server.ended(posted)['energy_hartree']:.8f}"
+    listed = Terminal("ls", "--limit", "1", "--url", server.url, columns=columns)
+    assert energy in listed.until(posted)
+    assert listed.ended() == 0
+    shown = Terminal("show", posted, "--url", server.url, columns=columns)
+    assert energy in shown.until("converged")
+    assert shown.ended() == 0
 
 
 @pytest.mark.parametrize(("answer", "status"), [("c", "cancelled"), ("l", "running")])
@@ -113,4 +125,4 @@ def test_every_command_prints_json() -> None:
         for name, command in leaves(typer.main.get_command(app), "kanad")
         if not any("--json" in parameter.opts for parameter in command.params)
     ]
-    assert plain == ["serve"]
+    assert plain == []

@@ -121,6 +121,18 @@ def cancel(
 
 
 @options.grouped
+def priority(
+    experiment_id: options.Id,
+    value: Annotated[int, typer.Argument(metavar="N", help="-100 to 100; higher ones go first.")],
+    server: options.Server,
+    as_json: options.AsJson = False,
+) -> None:
+    """Move an experiment that waits forward or back."""
+    experiment = _ask(server, lambda client: client.reprioritise(experiment_id, value))
+    show.as_json(experiment) if as_json else print(f"priority {value}, place {experiment.queue_position} in line")
+
+
+@options.grouped
 def retry(
     experiment_id: options.Id,
     server: options.Server,

@@ -66,6 +66,7 @@ def serve(
     keyfile: Annotated[str | None, typer.Option(help="The certificate's key.")] = None,
     keep_days: Annotated[int | None, typer.Option(help="Thin logs this long after the end; 0 never [0].")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say as a line of JSON where it serves.")] = False,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. Each option is also a variable: KANAD_PORT for --port."""
     from kanad_server import start
@@ -83,7 +84,7 @@ def serve(
         keep_days=keep_days,
         log_level=log_level,
     )
-    start.run(settings)
+    start.run(settings, as_json=as_json)
 
 
 for command in (
@@ -99,6 +100,7 @@ for command in (
     upkeep.restore,
 ):
     app.command()(command)
+app.command(context_settings={"ignore_unknown_options": True})(experiments.priority)  # -5 is no option
 app.command("import")(upkeep.import_)
 app.command("ls")(experiments.list_)
 app.command("show")(experiments.show_)

@@ -18,8 +18,12 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def _checked(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise typer.BadParameter(f"a server's address is like {DEFAULT_URL}, got {value!r}")
+    from kanad_server import address
+
+    try:
+        address.parse(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     return value
 
 
@@ -29,7 +33,7 @@ def _url(check: Callable[[str], str] | None = None) -> Any:
 
 Url = Annotated[str, _url(_checked)]
 UncheckedUrl = Annotated[str, _url()]
-"""For a command that has a rule of its own."""
+"""For a command that says itself what is wrong with it."""
 Token = Annotated[
     str | None, typer.Option("--token", envvar="KANAD_TOKEN", show_envvar=True, help="Who asks, where it matters.")
 ]

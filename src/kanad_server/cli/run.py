@@ -21,7 +21,7 @@ def run(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="A file (.xyz .pdb .sdf .mol .fcidump; QCSchema or a spec, .json .toml), a library name, or SMILES.",
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -30,10 +31,15 @@ from kanad_server.wire import (
 )  # fmt: skip
 from kanad_solvers.spec import name_of
 
-out = Console()
+WHOLE = 100_000
+"""The width of an output that is no terminal: nothing in it is cut or folded."""
+out = Console(width=None if sys.stdout.isatty() else WHOLE)
 err = Console(stderr=True)
 CHART_WIDTH, CHART_HEIGHT = 64, 10
 MAX_POINTS = 10_000
+COLUMNS = ("id", "name", "method", "status", "energy / Eh", "created")
+NAME_WIDTH = 8
+"""The least that a list gives to names, which it folds."""
 
 
 def as_json(value: object) -> None:
@@ -157,14 +163,32 @@ def failed(experiment: Experiment) -> None:
 
 def experiments(items: list[Experiment]) -> None:
     """A table of experiments."""
+    rows = [
+        {
+            "id": item.id, "name": item.name, "method": name_of(item.spec.method), "status": item.status,
+            "energy / Eh": "" if item.energy_hartree is None else f"{item.energy_hartree:.8f}",
+            "created": item.created_at,
+        }
+        for item in items
+    ]  # fmt: skip
+    least = "method" if any(item.name for item in items) else "name"
+    for left_out in ((), ("created",), ("created", least)):  # the narrower the terminal, the fewer columns, all whole
+        table = _list(rows, [name for name in COLUMNS if name not in left_out])
+        if _fits(table):
+            out.print(table)
+            return
+    for row in rows:
+        lines = [f"{name}: {cell}" for name, cell in row.items() if cell]
+        out.print(*lines, "", sep="\n", soft_wrap=True, markup=False, highlight=False)
+
+
+def _list(rows: list[dict[str, str]], columns: list[str]) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("id", no_wrap=True, min_width=36)  # whole: it is what the other commands take
-    for column in ("name", "method", "status", "energy / Eh", "created"):
-        table.add_column(column)
-    for item in items:
-        energy = "" if item.energy_hartree is None else f"{item.energy_hartree:.8f}"
-        table.add_row(item.id, Text(item.name), name_of(item.spec.method), item.status, energy, item.created_at)
-    out.print(table)
+    for name in columns:
+        table.add_column(name, no_wrap=name != "name", overflow="fold", min_width=NAME_WIDTH * (name == "name"))
+    for row in rows:
+        table.add_row(*(Text(row[name]) for name in columns))
+    return table
 
 
 def experiment(item: Experiment) -> None:
@@ -184,7 +208,7 @@ def experiment(item: Experiment) -> None:
         table.add_row("place in line", str(item.queue_position))
     if item.error is not None:
         table.add_row("error", Text(f"{item.error.code}: {item.error.message}"))
-    out.print(table)
+    _print_pairs(table)
 
 
 def result(item: Experiment, found: Result) -> None:
@@ -203,7 +227,7 @@ def result(item: Experiment, found: Result) -> None:
         table.add_row("dipole", f"{norm:.4f} D")
     if found.provenance is not None:
         table.add_row("solver time", f"{found.provenance.wall_s:.3f} s")
-    out.print(table)
+    _print_pairs(table)
     if found.states:
         states = Table("state", "energy / Eh", "excitation / eV", "f", "S^2", box=None, pad_edge=False)
         for state in found.states:
@@ -237,7 +261,7 @@ def estimate(found: Estimate) -> None:
     table.add_row("time", f"{found.seconds[0]:.2g} to {found.seconds[1]:.2g} s")
     if found.suggestion:
         table.add_row("suggestion", found.suggestion)
-    out.print(table)
+    _print_pairs(table)
 
 
 def methods(page: MethodPage) -> None:
@@ -265,6 +289,23 @@ def _values(schema: dict[str, Any]) -> str:
     low, high = (schema.get(name, schema.get(f"exclusiveM{name[1:]}")) for name in ("minimum", "maximum"))
     span = "" if low is None and high is None else f" from {low} to {high}"
     return f"{schema.get('type', 'object')}{span}"
+
+
+def _fits(table: Table) -> bool:
+    """Whether a table fits the terminal with every cell whole."""
+    return out.measure(table, options=out.options.update(max_width=WHOLE)).minimum <= out.width
+
+
+def _print_pairs(table: Table) -> None:
+    """Names and values side by side; each a line of its own, which the terminal wraps, where that is too wide."""
+    if _fits(table):
+        out.print(table)
+        return
+    if table.title is not None:
+        out.print(str(table.title), soft_wrap=True, markup=False, highlight=False)
+    names, values = (list(column.cells) for column in table.columns)
+    for name, value in zip(names, values, strict=True):
+        out.print(f"{name}: {value}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _pairs(title: str | None = None) -> Table:

@@ -43,10 +43,10 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the tokens, never what they are."""
-    from rich.console import Console
     from rich.table import Table
 
     from kanad_server import clock, tokens
+    from kanad_server.cli import show
 
     rows = tokens.listed(data_dir)
     if as_json:
@@ -57,7 +57,7 @@ def list_(
     for row in rows:
         state = "good" if row.is_good(clock.now()) else "expired" if row.revoked_at is None else "revoked"
         table.add_row(row.id, row.name, row.role, row.created_at, row.expires_at or "never", state)
-    Console().print(table)
+    show.out.print(table)
 
 
 @app.command()

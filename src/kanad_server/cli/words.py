@@ -41,7 +41,8 @@ def spec_of(source: str, said: Described, **others: Any) -> dict[str, Any]:
     )
     for part, name, options in (("method", said.method, method_options), ("task", said.task, task_options)):
         before = spec.get(part, {"name": "hf" if part == "method" else "energy"})
-        chosen = before if name is None or name == before["name"] else {"name": name}
+        wanted = before["name"] if name is None else name.lower()
+        chosen = before if wanted == before["name"] else {"name": wanted}
         spec[part] = chosen | options
     return spec | {name: value for name, value in others.items() if value is not None}
 
@@ -54,7 +55,7 @@ def _options(said: Described) -> tuple[dict[str, Any], dict[str, Any]]:
     if said.gradient:
         task["gradient"] = True
     if said.n_states is not None:
-        (task if said.task == "excited_states" else method)["n_states"] = said.n_states
+        (task if (said.task or "").lower() == "excited_states" else method)["n_states"] = said.n_states
     return method, task
 
 
@@ -88,4 +89,10 @@ def _active_space(text: str | None) -> dict[str, Any] | None:
     window = re.fullmatch(r"(\d+),(\d+)", text, re.ASCII)
     if window:
         return {"electrons": int(window[1]), "orbitals": int(window[2])}
-    return {"avas": [label.strip() for label in text.split(",")]}
+    labels = [label.strip() for label in text.split(",")]
+    if not all(re.fullmatch(r"(\d+ )?[A-Z][a-z]? \d[a-z]", label, re.ASCII) for label in labels):
+        raise typer.BadParameter(
+            "an active space is ELECTRONS,ORBITALS such as 6,6, or frozen_core, or AVAS labels such as 'N 2p',"
+            f" got {text!r}"
+        )
+    return {"avas": labels}

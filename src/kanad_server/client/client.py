@@ -235,6 +235,16 @@ class Client:
         """Ask for the end; asking again changes nothing."""
         return await self._ready.call("POST", f"/experiments/{experiment_id}/cancel", Experiment)
 
+    async def reprioritise(self, experiment_id: str, priority: int) -> Experiment:
+        """Give an experiment that waits another priority, -100 to 100; higher ones go first.
+
+        Raises:
+            Conflict: it waits no longer.
+            InvalidInput: the priority is out of range.
+        """
+        body = msgspec.json.encode({"priority": priority})  # checked by the server, whose words say the rule
+        return await self._ready.call("PATCH", f"/experiments/{experiment_id}", Experiment, content=body, headers=_JSON)
+
     async def retry(self, experiment_id: str) -> Run:
         """A new attempt of a failed or cancelled experiment; one, also where the line breaks under the answer.
 

@@ -111,6 +111,16 @@ class Run:
         self.experiment = await self._client.cancel(self.id)
         return self.experiment
 
+    async def reprioritise(self, priority: int) -> Experiment:
+        """Give it another priority while it waits, -100 to 100; higher ones go first.
+
+        Raises:
+            Conflict: it waits no longer.
+            InvalidInput: the priority is out of range.
+        """
+        self.experiment = await self._client.reprioritise(self.id, priority)
+        return self.experiment
+
     async def retry(self) -> Experiment:
         """A new attempt of a failed or cancelled experiment.
 

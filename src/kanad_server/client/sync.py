@@ -169,6 +169,10 @@ class SyncRun:
         """As `Run.cancel`."""
         return self._loop.wait(self._run.cancel())
 
+    def reprioritise(self, priority: int) -> Experiment:
+        """As `Run.reprioritise`."""
+        return self._loop.wait(self._run.reprioritise(priority))
+
     def retry(self) -> Experiment:
         """As `Run.retry`."""
         return self._loop.wait(self._run.retry())
@@ -283,6 +287,10 @@ class SyncClient:
     def cancel(self, experiment_id: str) -> Experiment:
         """As `Client.cancel`."""
         return self._loop.wait(self._client.cancel(experiment_id))
+
+    def reprioritise(self, experiment_id: str, priority: int) -> Experiment:
+        """As `Client.reprioritise`."""
+        return self._loop.wait(self._client.reprioritise(experiment_id, priority))
 
     def retry(self, experiment_id: str) -> SyncRun:
         """As `Client.retry`."""

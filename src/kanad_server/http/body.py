@@ -15,6 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kanad_server import wording
 from kanad_server.errors import BodyTooLarge, Impossible, Malformed, NotJson
 from kanad_solvers.errors import FieldError
 from kanad_solvers.registry import METHODS, TASKS
@@ -33,7 +34,6 @@ _KNOWN = {".method.name": tuple(METHODS), ".task.name": tuple(TASKS)}
 _encode = msgspec.json.Encoder().encode
 _NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -82,7 +82,7 @@ def decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _impossible(_field_error(str(error), body)) from None
+        raise _impossible(_field_error(str(error), body, kind)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         number = _not_finite(body)
         if number is not None:
@@ -99,7 +99,7 @@ def convert(value: object, kind: type[T], place: Callable[[str], str]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        found = _field_error(str(error), _encode(value))
+        found = _field_error(str(error), _encode(value), kind)
         raise _impossible(FieldError(place(found.path), found.message)) from None
 
 
@@ -126,10 +126,9 @@ def _impossible(error: FieldError) -> Impossible:
     return Impossible("invalid_spec", f"{error.path}: {error.message}", errors=[error])
 
 
-def _field_error(text: str, body: bytes) -> FieldError:
-    """msgspec's words ("rule - at `path`") with the value that broke the rule."""
-    rule, _, place = text.partition(" - at `")
-    path = place.removesuffix("`") or "$"
+def _field_error(text: str, body: bytes, kind: Any) -> FieldError:
+    """msgspec's words ("rule - at `path`") in ours, with the value that broke the rule."""
+    rule, path = wording.split(text)
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", rule, re.DOTALL)
     if unknown:
         return FieldError(f"{path}.{unknown[1][:MAX_SHOWN]}", "unknown field")
@@ -137,6 +136,8 @@ def _field_error(text: str, body: bytes) -> FieldError:
     if known is not None and rule.startswith("Invalid value"):
         return FieldError(path, f"must be one of {', '.join(known)}; got {str(_value_at(path, body))[:MAX_SHOWN]!r}")
     value = _value_at(path, body)
+    whole = _value_at("$", body) if rule.startswith("Invalid enum value") else None
+    rule = wording.rule_of(rule, wording.choices_at(kind, path, whole) if whole is not None else ())
     if isinstance(value, str | int | float) and "got" not in rule and repr(value) not in rule:
         rule = f"{rule}, got {str(value)[:MAX_SHOWN]!r}" if isinstance(value, str) else f"{rule}, got {value}"
     return FieldError(path, rule[:500])
@@ -148,7 +149,7 @@ def _value_at(path: str, body: bytes) -> object:
         return None
     try:
         value: Any = json.loads(body)
-        for name, index in _STEP.findall(path):
+        for name, index in wording.STEP.findall(path):
             value = value[int(index)] if index else value[name]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None

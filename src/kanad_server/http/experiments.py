@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
+from kanad_server import wording
 from kanad_server.batch import Batch as Due
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http import sse
-from kanad_server.http.body import answer, beside, decoded, query_int, read_body
+from kanad_server.http.body import MAX_SHOWN, answer, beside, decoded, query_int, read_body
 from kanad_server.http.specs import decode_spec
 from kanad_server.intake import under
 from kanad_server.journal import Key
@@ -247,4 +248,6 @@ def _filter(request: Request) -> Filter:
     try:
         return msgspec.convert(values, Filter)
     except msgspec.ValidationError as error:
-        raise Malformed("invalid_query", str(error)) from None
+        path, rule = wording.of(error, Filter, values)
+        name = path.removeprefix("$.")
+        raise Malformed("invalid_query", f"{name} {rule}, got {str(values.get(name))[:MAX_SHOWN]!r}") from None

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import h11
 import msgspec
 
+from kanad_server import address as addresses
 from kanad_server.load.errors import BadScenario
 from kanad_server.wire import Problem
 
@@ -82,14 +83,11 @@ def parse_address(url: str, token: str | None = None) -> Address:
         BadScenario: it is no http or https address.
     """
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        parts = addresses.parse(url)
     except ValueError as error:
-        raise BadScenario(f"--url {url!r}: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadScenario(f"--url must be http://HOST:PORT or https://HOST:PORT, got {url!r}")
+        raise BadScenario(f"--url {error}") from None
     secure = parts.scheme == "https"
-    return Address(parts.hostname, port or (443 if secure else 80), secure, url.rstrip("/"), token)
+    return Address(str(parts.hostname), parts.port or (443 if secure else 80), secure, url.rstrip("/"), token)
 
 
 class Poster:
