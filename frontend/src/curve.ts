@@ -45,6 +45,8 @@ export class RunLog {
   points: { value: number; energy: number }[] = [];
   states: { index: number; energy: number; excitation: number | null }[] = [];
   lines: Line[] = [];
+  /** How many events of an old log are not kept any more. */
+  removed = 0;
   /** The curve that was added to last. */
   latest: string | null = null;
 
@@ -106,6 +108,7 @@ export class RunLog {
         this.say(event, event.level, event.message);
         return;
       case "thinned":
+        this.removed += event.removed;
         this.say(event, "info", `Events ${event.first_seq} to ${event.seq} were taken out of this old log`);
     }
   }

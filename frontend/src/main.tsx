@@ -3,6 +3,7 @@
 import { render, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { setToken, signInNeeded, token } from "./api";
+import { keepFocus } from "./focus";
 import { line } from "./live";
 import { Runs } from "./pages/runs";
 import { listen, place } from "./router";
@@ -163,4 +164,5 @@ function App() {
 }
 
 listen();
+keepFocus();
 render(<App />, document.getElementById("app")!);

@@ -28,11 +28,11 @@ Object.assign(window.kanadSeen, {
   /** How many WebGL contexts there are now. */
   contextsNow: () => [...window.kanadSeen.contexts].filter((context) => !context.isContextLost()).length,
 
-  /** The names in the list of runs, from top to bottom. */
-  names: () =>
-    [...document.querySelectorAll(".window .row")]
-      .sort((a, b) => Number(a.dataset.at) - Number(b.dataset.at))
-      .map((row) => row.querySelector(".name").textContent),
+  /** The rows in the list of runs that are in the page, from top to bottom. */
+  rows: () => [...document.querySelectorAll(".window .row")].sort((a, b) => Number(a.dataset.at) - Number(b.dataset.at)),
+
+  /** The names in them. */
+  names: () => window.kanadSeen.rows().map((row) => row.querySelector(".name").textContent),
 
   /** What reaches over the right edge of the window. */
   wide: () =>
@@ -65,6 +65,12 @@ Object.assign(window.kanadSeen, {
       script.textContent = "document.title = 'ran'";
       document.body.append(script);
     }),
+
+  /** Wait until so many frames were drawn. */
+  drawn: (frames) => new Promise((done) => {
+    const next = () => (frames-- > 0 ? requestAnimationFrame(next) : done());
+    next();
+  }),
 
   /** Times between frames over some seconds, in ms; the page is scrolled by `step` px in each. */
   frames: (seconds, step = 0) =>

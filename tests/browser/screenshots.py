@@ -90,7 +90,7 @@ def main() -> None:
                 if view.count():
                     tab.settled(view.first)
                 page.evaluate("scrollTo(0, 0)")  # where looking at the structure has moved it
-                page.wait_for_timeout(500)
+                tab.seen("drawn(30)")
                 shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                 shot.save(IMAGES / f"{name}-{theme}.webp", quality=QUALITY, method=6)
                 tab.close()

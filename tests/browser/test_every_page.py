@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.tab import Tab
 from tests.browser.world import Runs
@@ -74,12 +75,31 @@ def test_page_is_accessible_and_whole_and_quiet(name: str, tab: Tab, runs: Runs)
         tab.page.emulate_media(color_scheme=theme)
         tab.until("!document.getAnimations().length", "the colours to be there")
         found[theme] = violations(tab, inside)
-    for width in (640, 390, 320):  # 640 px: a window of 1280 px at a zoom of 200 %
+    for width in (2560, 640, 390, 320):  # 640 px: a window of 1280 px at a zoom of 200 %
         tab.page.set_viewport_size({"width": width, "height": 700})
         tab.until(f"innerWidth === {width}", "the width")
         found[str(width)] = tab.seen("wide()")
     told = [f"{where}: {one}" for where, wrong in found.items() for one in wrong]
     assert not told, "\n".join(told)
+
+
+def test_a_call_of_the_docs_has_an_address(tab: Tab) -> None:
+    page = tab.page
+    page.goto("/docs")
+    call = page.locator(".opblock").nth(1)
+    call.locator(".opblock-summary-control").click()
+    tab.until("location.hash.length > 1", "the call in the address")
+    opened, path = page.url, call.locator(".opblock-summary-path").get_attribute("data-path")
+    page.goto("about:blank")
+    page.goto(opened)
+    expect(page.locator(".opblock.is-open .opblock-summary-path")).to_have_attribute("data-path", path or "")
+    page.locator(".opblock-summary-control").first.click()  # with a body
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        tab.until("!document.getAnimations().length", "the colours to be there")
+        assert violations(tab) == []
+    page.locator(".opblock-summary-control").first.click()
+    tab.until("location.hash === ''", "the closed call to leave the address")
 
 
 def test_theme_is_chosen_and_kept(tab: Tab) -> None:

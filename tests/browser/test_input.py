@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from urllib.parse import parse_qs, urlsplit
@@ -152,11 +153,29 @@ def test_too_large_is_told_with_what_would_fit(tab: Tab) -> None:
     assert len(page.locator(".box.failed p").all_inner_texts()) == 2, "the reason and a suggestion"
 
 
-def test_copied_python_runs_and_copied_curl_posts(tab: Tab, runs: Runs) -> None:
-    page = tab.go(f"/runs/{runs['h2']}")
+def test_the_estimate_is_the_servers(tab: Tab, server: Server) -> None:
+    page = tab.go("/new?library=H2O")
+    page.get_by_label("Method", exact=True).select_option("fci")
+    card = page.locator(".panel", has=page.get_by_role("heading", name="Estimate"))
+    asked = {"molecule": {"library": "H2O"}, "method": {"name": "fci"}}
+    known = server.http.post("/api/v1/estimate", json=asked).raise_for_status().json()
+    figures = dict(
+        zip(("Basis functions", "Qubits", "Determinants"), ("basis_functions", "qubits", "determinants"), strict=True)
+    )
+    for label, name in figures.items():
+        expect(card.locator("dt", has_text=label)).to_have_count(1 if known[name] is not None else 0)
+        if known[name] is not None:
+            expect(card.locator(f"dt:text-is('{label}') + dd")).to_have_text(f"{known[name]:,}".replace(",", "\u2009"))
+    expect(card.locator("dt:text-is('Memory') + dd")).to_have_text(re.compile("^about [\\d.]+ [MG]B$"))
+    expect(card.locator("dt:text-is('Time') + dd")).to_have_text(re.compile(r"\d (s|min|h)\b"))
+
+
+@pytest.mark.parametrize(("address", "menu"), [("/runs/{h2}", "Export"), ("/new?library=H2", "Copy as")])
+def test_copied_python_runs_and_copied_curl_posts(address: str, menu: str, tab: Tab, runs: Runs) -> None:
+    page = tab.go(address.format(**runs))
     copied = {}
     for name in ("Python", "curl"):
-        tab.button("Export").click()
+        tab.button(menu).click()
         tab.button(f"Copy as {name}").click()
         page.locator(".notice").filter(has_text=name).wait_for()
         copied[name] = page.evaluate("navigator.clipboard.readText()")

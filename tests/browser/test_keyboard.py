@@ -7,7 +7,7 @@ import pytest
 from tests.browser.conftest import OpenTab
 from tests.browser.tab import Tab, difference, pixels
 from tests.browser.world import H2_HARTREE, Runs
-from tests.support.server import Server
+from tests.support.server import Server, probe
 
 pytestmark = pytest.mark.browser
 
@@ -63,6 +63,33 @@ def test_menu_gives_the_focus_back(tab: Tab, runs: Runs) -> None:
     assert page.evaluate(FOCUSED) == "Export"
 
 
+def test_the_focus_goes_to_what_is_next_where_its_holder_goes_away(tab: Tab, server: Server) -> None:
+    identity = server.post(probe(steps=50_000, step_ms=20, name="Focused"))["id"]
+    page = tab.go(f"/runs/{identity}")
+    tab.status("Running")
+    tab.button("Cancel").focus()
+    page.keyboard.press("Enter")
+    tab.status("Cancelled")
+    tab.until(f"{FOCUSED} === 'Retry'", "the focus on what has come into the place of Cancel")
+    page.keyboard.press("Enter")
+    tab.status("Running")
+    tab.until(f"{FOCUSED} === 'Cancel'", "the focus on what has come into the place of Retry")
+    server.http.post(f"/api/v1/experiments/{identity}/cancel")
+    tab.status("Cancelled")
+
+
+def test_a_choice_of_runs_is_cleared_by_keyboard_and_the_focus_stays_in_the_page(tab: Tab, runs: Runs) -> None:
+    page = tab.go("/?q=h₂")
+    page.locator(".window .row input").first.focus()
+    page.keyboard.press("Space")
+    page.locator(".window .row input").nth(1).focus()
+    page.keyboard.press("Space")
+    tab_to(tab, "Clear")
+    page.keyboard.press("Enter")
+    tab.until("!document.querySelector('.selection')", "the choice to be cleared")
+    tab.until("document.activeElement !== document.body", "the focus on what is left")
+
+
 def test_tabs_move_with_the_arrows(tab: Tab, runs: Runs) -> None:
     page = tab.go(f"/runs/{runs['excited']}")
     page.get_by_role("tab", name="Levels").focus()
@@ -101,6 +128,6 @@ def test_less_motion_where_it_is_asked_for(server: Server, runs: Runs, open_tab:
     page = tab.go(f"/runs/{runs['vibrations']}?tab=vibrations")
     view = page.locator(".mol").first
     before = tab.settled(view)
-    page.wait_for_timeout(500)  # what would swing by itself would have swung
+    tab.seen("drawn(30)")  # what would swing by itself would have swung
     assert difference(before, pixels(view)) == 0
     assert page.evaluate("kanadSeen.moving()") == 0

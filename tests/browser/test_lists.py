@@ -44,6 +44,25 @@ def test_filters_search_and_order_are_in_the_address(tab: Tab, runs: Runs, serve
     assert page.get_by_role("columnheader").filter(has_text="Energy").get_attribute("aria-sort") == "ascending"
 
 
+def test_every_order_is_the_servers(tab: Tab, runs: Runs, server: Server) -> None:
+    page = tab.go("/")
+    orders = page.get_by_label("Order").locator("option").evaluate_all("all => all.map(one => one.value)")
+    assert {"-created_at", "created_at", "-finished_at", "energy_hartree", "-energy_hartree", "name", "-name"} == set(
+        orders
+    )
+    for order in orders:
+        page.get_by_label("Order").select_option(order)
+        wanted = server.http.get(f"/api/v1/experiments?sort={order}&limit=30").json()["items"]
+        ids = ",".join(item["id"] for item in wanted[:8])
+        tab.until(f"kanadSeen.rows().slice(0, 8).map(row => row.dataset.id).join() === '{ids}'", order)
+    for name, first, second in (("Posted", "-created_at", "created_at"), ("Name", "name", "-name")):
+        for order in (first, second):
+            page.get_by_role("columnheader").get_by_role("button", name=name).click()
+            tab.until(f"location.search === '?sort={order}'", f"{name}, {order}")
+            direction = "descending" if order.startswith("-") else "ascending"
+            assert page.get_by_role("columnheader").filter(has_text=name).get_attribute("aria-sort") == direction
+
+
 def test_a_row_has_energy_difference_to_hf_time_and_course(tab: Tab, runs: Runs, server: Server) -> None:
     page = tab.go("/?method=vqe")
     row = page.locator(f".row[data-id='{runs['vqe']}']")
@@ -151,6 +170,38 @@ def test_campaign_shows_its_progress_its_table_and_its_plot(
     expect(page.locator("table.differences thead th")).to_have_count(2)
 
 
+def test_a_campaign_is_followed_while_it_goes_on(start_server: Callable[..., Server], open_tab: OpenTab) -> None:
+    server = start_server("--slots", "1")
+    lengths = (3, 50_000, 50_000, 3)
+    body = {
+        "name": "Under way",
+        "template": probe(step_ms=20, limits={"wall_s": 60, "memory_mb": 1024}),
+        "experiments": [{"method": {"steps": steps}} for steps in lengths],
+    }
+    campaign = server.http.post("/api/v1/campaigns", json=body).raise_for_status().json()["id"]
+    tab = open_tab(server)
+    page = tab.go(f"/campaigns/{campaign}")
+    states = page.get_by_role("table", name="Runs of this campaign").locator(".window .row .status")
+    done = page.get_by_role("progressbar", name="Done")
+    expect(states).to_have_text([re.compile(state) for state in ("Completed", "Running", "Queued", "Queued")])
+    expect(page.locator(".run-head")).to_contain_text("Under way")
+    shown = float(done.get_attribute("aria-valuenow") or 0)
+    assert 25 <= shown < 50
+    second, third = (
+        member["experiment_id"]
+        for member in server.http.get(f"/api/v1/campaigns/{campaign}/summary").json()["items"][1:3]
+    )
+    server.http.post(f"/api/v1/experiments/{second}/cancel")
+    expect(states).to_have_text([re.compile(state) for state in ("Completed", "Cancelled", "Running", "Queued")])
+    tab.until(f"Number(document.querySelector('.share [role=progressbar]').ariaValueNow) > {shown}", "progress")
+    assert violations(tab) == [], "while it goes on"
+    server.http.post(f"/api/v1/experiments/{third}/cancel")
+    expect(states).to_have_text([re.compile(state) for state in ("Completed", "Cancelled", "Cancelled", "Completed")])
+    expect(done).to_have_attribute("aria-valuenow", "100")
+    expect(page.locator(".run-head")).to_contain_text("Every run has ended")
+    assert tab.loads == 1
+
+
 def test_queue_shows_slots_and_the_line(start_server: Callable[..., Server], open_tab: OpenTab) -> None:
     server = start_server("--slots", "1")
     first, second, third = (server.post(probe(steps=50_000, step_ms=20, name=f"Number {n}"))["id"] for n in range(3))
@@ -159,6 +210,13 @@ def test_queue_shows_slots_and_the_line(start_server: Callable[..., Server], ope
     page = tab.go("/queue")
     expect(page.locator("main")).to_contain_text(str(server.worker_of(first)))
     page.locator(f"a[href='/runs/{first}']").first.wait_for()
+    figures = page.locator(".slots .card").filter(has_text="Number 0").locator(".parts span")
+    expect(figures).to_have_count(3)
+    pid, cpu, memory = figures.all_inner_texts()
+    assert pid == f"pid {server.worker_of(first)}"
+    assert re.fullmatch(r"\d[\d.]* s of CPU", cpu)
+    resident = next(slot["memory_mb"] for slot in server.system()["slots"])
+    assert int(memory.removesuffix(" MB")) == pytest.approx(resident, rel=0.3)
     waiting = page.locator(f"main a[href='/runs/{second}'], main a[href='/runs/{third}']")
     expect(waiting).to_have_text(["Number 1", "Number 2"])
     assert violations(tab) == []

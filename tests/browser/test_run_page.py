@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
+from kanad_server import clock
+from kanad_server.store import SqliteStore
+from tests.browser.conftest import OpenTab
 from tests.browser.tab import Tab
 from tests.browser.world import Runs
-from tests.support.server import Server
+from tests.support.server import Server, probe
 
 pytestmark = pytest.mark.browser
 
@@ -82,6 +89,61 @@ def test_spectrum_is_read_in_three_units_and_two_shapes(tab: Tab, runs: Runs) ->
     wide = tab.settled(plot)
     plot.get_by_label("Full width at half maximum").select_option("0.1")
     tab.changed(plot, wide)
+
+
+def test_the_time_left_is_told_only_where_the_server_tells_it(tab: Tab, server: Server) -> None:
+    identity = server.post(probe(steps=50_000, step_ms=20, name="How long"))["id"]
+    server.running(identity)
+    page = tab.go(f"/runs/{identity}")
+    tab.status("Running")
+    assert server.get(identity)["progress"]["eta_s"] is None
+    assert "left" not in page.locator(".run-head").inner_text()
+
+    def with_time_left(route: Route) -> None:
+        response = route.fetch()
+        experiment = response.json()
+        experiment["progress"]["eta_s"] = 90.0
+        route.fulfill(response=response, json=experiment)
+
+    page.route(f"**/api/v1/experiments/{identity}", with_time_left)
+    expect(page.locator(".run-head")).to_contain_text("about 1 min 30 s left")
+    server.http.post(f"/api/v1/experiments/{identity}/cancel")
+    tab.status("Cancelled")
+    expect(page.locator(".run-head")).not_to_contain_text("left")
+
+
+def test_times_are_the_servers_where_the_browsers_clock_is_wrong(open_tab: OpenTab, server: Server, runs: Runs) -> None:
+    identity = server.post(probe(steps=50_000, step_ms=20, name="Elsewhen"))["id"]
+    server.running(identity)
+    tab = open_tab(server)
+    tab.context.add_init_script("const now = Date.now; Date.now = () => now() + 7_200_000;")
+    page = tab.go(f"/runs/{identity}")
+    tab.status("Running")
+    expect(page.locator(".run-head .under")).to_contain_text(re.compile(r"sto-3g[\d.]+ s"))
+    server.http.post(f"/api/v1/experiments/{identity}/cancel")
+    tab.status("Cancelled")
+
+
+def test_a_thinned_log_says_what_is_gone(start_server: Callable[..., Server], open_tab: OpenTab) -> None:
+    server = start_server("--slots", "1")
+    identity = server.post(probe(steps=60, step_ms=0, name="Old"))["id"]
+    server.ended(identity)
+    assert server.stop() == 0
+
+    async def thin() -> None:
+        async with SqliteStore(server.data / "kanad.sqlite") as store:
+            assert await store.thin(clock.days_ago(-1), 10) == 1
+
+    with ThreadPoolExecutor(1) as aside:  # this thread has the loop of playwright
+        aside.submit(asyncio.run, thin()).result()
+    server.start()
+    server.ready()
+    [gone] = [event for event in server.events(identity) if event["type"] == "thinned"]
+    tab = open_tab(server)
+    page = tab.go(f"/runs/{identity}?tab=log")
+    expect(page.get_by_role("tabpanel")).to_contain_text(f"Events {gone['first_seq']} to {gone['seq']} were taken out")
+    expect(page.get_by_label("Convergence", exact=True)).to_contain_text(f"{gone['removed']} iterations are not kept")
+    tab.until(f"kanadSeen.labels.at(-1) === {60 - gone['removed']}", "the points that are left")
 
 
 def test_log_input_circuit_and_provenance_say_what_the_server_knows(tab: Tab, server: Server, runs: Runs) -> None:

@@ -59,7 +59,7 @@ def test_structure_is_drawn_and_stands_still(tab: Tab, runs: Runs) -> None:
     view = page.locator(".mol").first
     first = tab.settled(view)
     assert len({tuple(point) for point in first.reshape(-1, 3)}) > 50, "there are shaded atoms"
-    page.wait_for_timeout(500)  # what would turn by itself would have turned
+    tab.seen("drawn(30)")  # what would turn by itself would have turned
     assert difference(first, pixels(view)) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -24,6 +25,13 @@ H2_ATOMS = [
 TLS = ssl.create_default_context()
 """Made once: httpx takes 70 ms to make one, for each client, though nothing here is encrypted."""
 ENDED = ("completed", "failed", "cancelled")
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """In a process just forked: end it when the thread that started it ends, as where the tests are killed."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def probe(**options: Any) -> dict[str, Any]:
@@ -92,6 +100,7 @@ class Server:
             stderr=self._log,
             text=True,
             start_new_session=True,
+            preexec_fn=end_with_parent,
             env=os.environ | {"KANAD_PROBE_LEDGER": str(self.ledger)} | self._environment,
         )  # fmt: skip
         self.http = httpx.Client(trust_env=False, verify=TLS)

@@ -193,7 +193,7 @@ function Members({ members }: { members: Member[] }) {
       </div>
       <div class="window" role="rowgroup" ref={box} style={{ height: `${members.length * height}px` }}>
         {members.slice(view.first, view.last).map((member, row) => (
-          <div class="row" role="row" key={member.experiment_id} aria-rowindex={view.first + row + 2} style={{ transform: `translateY(${(view.first + row) * height}px)` }}>
+          <div class="row" role="row" key={member.experiment_id} aria-rowindex={view.first + row + 2} style={{ top: `${(view.first + row) * height}px` }}>
             <span role="cell" class="num right muted pick">
               {member.index}
             </span>

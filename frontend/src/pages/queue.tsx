@@ -169,7 +169,7 @@ function Both({ now: { system, running, waiting }, again }: { now: Now; again: (
 }
 
 function SlotCard({ slot, experiment, elapsed }: { slot: Slot; experiment: Experiment | null; elapsed: (one: Experiment) => number }) {
-  const figures = [slot.pid === null ? null : `pid ${slot.pid}`, slot.cpu_s === null ? null : `${duration(slot.cpu_s)} of CPU`, slot.memory_mb === null ? null : memory(slot.memory_mb)].filter(Boolean);
+  const figures = [slot.pid === null ? null : `pid ${slot.pid}`, slot.cpu_s === null ? null : `${duration(slot.cpu_s)} of CPU`, slot.memory_mb === null ? null : memory(slot.memory_mb)].filter((figure) => figure !== null);
   return (
     <article class="panel card">
       <span class="small muted">
@@ -193,7 +193,11 @@ function SlotCard({ slot, experiment, elapsed }: { slot: Slot; experiment: Exper
       ) : (
         <span class="muted">Nothing runs here</span>
       )}
-      <span class="small muted">{figures.join(" · ")}</span>
+      <span class="small muted parts">
+        {figures.map((figure) => (
+          <span key={figure}>{figure}</span>
+        ))}
+      </span>
     </article>
   );
 }
@@ -281,7 +285,7 @@ function Line({ waiting, waits, again, reached }: LineProps) {
       </div>
       <div class="window" role="rowgroup" ref={box} style={{ height: `${waiting.length * height}px` }}>
         {waiting.slice(view.first, view.last).map((one, row) => (
-          <div class="row" role="row" key={one.id} aria-rowindex={view.first + row + 2} style={{ transform: `translateY(${(view.first + row) * height}px)` }}>
+          <div class="row" role="row" key={one.id} aria-rowindex={view.first + row + 2} style={{ top: `${(view.first + row) * height}px` }}>
             <span role="cell" class="num right muted pick">
               {one.queue_position ?? "–"}
             </span>

@@ -7,7 +7,7 @@ import { place, setQuery } from "../router";
 import { useGeometry, useRun, type RunState } from "../run-state";
 import { asCurl, asPython, formulaOf, methodText, moleculeText, titleOf, trimmed } from "../spec";
 import { TERMINAL, type Experiment, type Parsed, type Result, type Vector } from "../types";
-import { duration, energy, known, lowered, milli, moment, scientific, secondsBetween } from "../units";
+import { count, duration, energy, known, lowered, milli, moment, scientific, secondsBetween } from "../units";
 import { Status } from "../ui/icons";
 import { attempt, copy, Heading, Menu, save, Tabs, useFetched, useTicking, useTitle, Waiting } from "../ui/parts";
 import { Convergence, referencesOf } from "./convergence";
@@ -53,6 +53,7 @@ function Page({ run, experiment }: { run: RunState; experiment: Experiment }) {
       <div class="live">
         <section class="panel" aria-label="Convergence">
           <Convergence log={log} result={result} version={version} file={file} />
+          {log.removed ? <p class="small muted">Of this old log {count(log.removed)} iterations are not kept any more: the curve goes straight where they were.</p> : null}
         </section>
         <section class="panel structure" aria-label="Structure">
           <MoleculeView geometry={geometry} moved={shown} orbital={orbital} label={`Structure of ${moleculeText(experiment.spec.molecule)} in 3D${orbital ? `, with orbital ${orbital.number}` : ""}`} />

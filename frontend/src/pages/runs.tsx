@@ -236,7 +236,7 @@ function Row({ row, at, height }: { row: Experiment; at: number; height: number 
       aria-rowindex={at + 2}
       data-at={at}
       data-id={row.id}
-      style={{ transform: `translateY(${at * height}px)` }}
+      style={{ top: `${at * height}px` }}
     >
       <span class="pick" role="cell">
         <label>
