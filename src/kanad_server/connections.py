@@ -321,12 +321,17 @@ class Connection(TCPServer):
         self._let_the_queue_go()
 
     def _let_the_queue_go(self) -> None:
-        """Empty what waits for the application, so that nothing waits for room in it any more."""
+        """Empty what waits for the application, so that nothing waits for room in it any more.
+
+        A WebSocket that the application has not met yet begins and ends for it: an end alone would be no ASGI.
+        """
         stream = getattr(self, "protocol", None) and self.protocol.stream
         queue = getattr(getattr(stream, "app_put", None), "__self__", None)
         if isinstance(queue, asyncio.Queue):
-            while not queue.empty():
-                queue.get_nowait()
+            waiting = [queue.get_nowait() for _ in range(queue.qsize())]
+            for message in waiting[:1]:
+                if message["type"] == "websocket.connect":
+                    queue.put_nowait(message)
             queue.put_nowait({"type": "websocket.disconnect" if isinstance(stream, WSStream) else "http.disconnect"})
 
     async def _say_full(self) -> None:

@@ -199,6 +199,7 @@ class Hub:
         self._channels: dict[str, _Channel] = {}
         self._max_viewers = max_viewers
         self._closing = asyncio.Event()
+        self._endings: dict[str, asyncio.Future[Experiment | None]] = {}
         self.board = Board()
         self.viewers = 0
 
@@ -208,7 +209,16 @@ class Hub:
         if channel is not None and events:
             tail_bytes = min(TAIL_BYTES, ALL_TAILS_BYTES // len(self._channels))
             channel.push(events, is_over=experiment.is_final, tail_bytes=tail_bytes)
+        if experiment.is_final and experiment.id in self._endings:
+            self._endings.pop(experiment.id).set_result(experiment)
         self.board.note(experiment)
+
+    async def end_of(self, experiment_id: str) -> Experiment | None:
+        """Wait for the end of an experiment that is active; None when the hub closes before it."""
+        if self.is_closing:
+            return None
+        ending = self._endings.setdefault(experiment_id, asyncio.get_running_loop().create_future())
+        return await asyncio.shield(ending)  # others may wait for the same
 
     async def serve(self, experiment_id: str, after: int, log: Log, sink: Sink) -> int | None:
         """Put what is due behind `after` into `sink`, to the last event of an experiment that has ended.
@@ -230,7 +240,7 @@ class Hub:
                     else:
                         await sink.clear()
                     continue
-                end = await log.ended_at(experiment_id)
+                end = channel.last_seq if channel.is_over else await log.ended_at(experiment_id)
                 if end is not None and viewer.after >= end:
                     return viewer.after
                 if channel.last_seq <= viewer.after and not self.is_closing:
@@ -252,6 +262,9 @@ class Hub:
         self._closing.set()
         for channel in self._channels.values():
             channel.wake()
+        for ending in self._endings.values():
+            ending.set_result(None)
+        self._endings.clear()
 
     @property
     def is_closing(self) -> bool:

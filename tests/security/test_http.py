@@ -62,6 +62,18 @@ def test_what_can_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_answer
     assert b'"status":"ok"' not in answer
 
 
+def test_a_frame_that_does_not_wait_for_the_handshake_is_refused_and_no_fault_of_ours(server: Server) -> None:
+    upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    frame = b"\x81\x85\x00\x00\x00\x00hello"
+    for _ in range(5):
+        answer = exchange(server, b"GET /api/v1/stream HTTP/1.1\r\n" + HOST + upgrade + key + b"\r\n" + frame)
+        assert answer.startswith(b"HTTP/1.1 400")
+    assert httpx.get(f"{server.url}/health/live", trust_env=False).status_code == 200
+    assert "Error in ASGI Framework" not in server.log()
+    assert "never awaited" not in server.log()
+
+
 def test_a_request_hidden_behind_a_good_one_is_not_answered(server: Server) -> None:
     good = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
     answer = exchange(server, good + AMBIGUOUS["a folded line"])

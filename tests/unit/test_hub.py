@@ -232,6 +232,17 @@ async def test_a_crowd_delays_nobody_but_itself() -> None:
     await asyncio.wait_for(asyncio.gather(*tasks), 10)
 
 
+async def test_a_viewer_at_the_end_does_not_ask_the_log_for_it() -> None:
+    """A thousand that see the end together would be a thousand questions to the store."""
+    hub, log = Hub(), Log()
+    log.write(hub, 1)
+    viewer = asyncio.ensure_future(collect(hub, log))
+    await until(lambda: "x" in hub._channels and hub._channels["x"]._waiting)
+    log.write(hub, 1, is_last=True)
+    log.is_over = False  # whoever asked would wait on
+    assert await asyncio.wait_for(viewer, 5) == [1, 2]
+
+
 async def test_closing_lets_every_viewer_go() -> None:
     hub, log = Hub(), Log()
     log.write(hub, 3)
@@ -239,6 +250,21 @@ async def test_closing_lets_every_viewer_go() -> None:
     await asyncio.sleep(0.01)
     hub.close()
     assert await asyncio.wait_for(viewer, 1) == [1, 2, 3]
+
+
+async def test_the_end_is_told_to_all_who_wait_for_it_and_closing_lets_them_go() -> None:
+    hub = Hub()
+    waiting = [asyncio.ensure_future(hub.end_of(name)) for name in ("x", "x", "y")]
+    await asyncio.sleep(0)
+    waiting[0].cancel()  # one who has waited long enough takes nothing from the other
+    hub.publish(experiment("running", 2), [("x", 2, "2")])
+    assert not waiting[1].done()
+    ended = experiment("completed", 3)
+    hub.publish(ended, [("x", 3, "3")])
+    assert await asyncio.wait_for(waiting[1], 5) is ended
+    hub.close()
+    assert await asyncio.wait_for(waiting[2], 5) is None
+    assert await hub.end_of("z") is None
 
 
 def test_one_connection_too_many_is_refused() -> None:

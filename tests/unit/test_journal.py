@@ -147,6 +147,17 @@ async def test_the_slots_are_held_back_when_too_much_waits(
         assert journal.has_room
 
 
+async def test_an_end_does_not_wait_for_the_pace_where_little_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kanad_server.journal.PACE_S", 3_600.0)
+    async with journal_at(tmp_path) as (journal, _, _), asyncio.timeout(20):
+        experiment = await started(journal)
+        journal.propose(experiment.id, lifecycle.Cancel())
+        await journal.settle()
+        assert journal.committed(experiment.id) is None
+
+
 async def test_concurrent_uses_of_a_key_make_one_experiment(tmp_path: Path) -> None:
     async with journal_at(tmp_path) as (journal, _, _):
         uses = [accept(journal, experiment_of(spec()), key="k", body_hash="h") for _ in range(20)]

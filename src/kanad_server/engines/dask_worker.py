@@ -27,7 +27,7 @@ import msgspec
 
 from kanad_server import files
 from kanad_server.engines import forkserver, frames, messages, remote, verdicts, worker
-from kanad_server.engines.process import WorkerProcess, held_mb, usage
+from kanad_server.engines.process import WorkerProcess, usage
 
 MEMORY, THREADS = "memory_mb", "threads"
 """The Dask resources that attempts ask for."""
@@ -167,7 +167,7 @@ class _Watch:
     def run(self) -> bytes:
         """To the end of the attempt."""
         process, returned, directory = self._start()
-        self._bound_mb = held_mb(process) + self._order.spec.limits.memory_mb
+        self._bound_mb = process.held_mb() + self._order.spec.limits.memory_mb
         end, death = None, None
         try:
             end = self._listen(process)

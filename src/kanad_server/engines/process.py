@@ -21,6 +21,7 @@ from kanad_server.engines.outcomes import Outcomes
 
 WORN_MB = 1_024
 """A worker that has kept more than this from its last attempt is replaced; picked, not measured."""
+STATM_BYTES = 256
 
 
 class _Context(ForkServerContext):
@@ -50,6 +51,7 @@ class WorkerProcess:
         self._directory = tempfile.mkdtemp(dir=scratch)
         self._context = _Context()
         self._pidfd: int | None = None
+        self._statm: int | None = None
         self.cancel_flag = RawValue("b", 0)
         self.reader, self._writer = multiprocessing.Pipe(duplex=False)
         self.executor = ProcessPoolExecutor(
@@ -64,7 +66,9 @@ class WorkerProcess:
         forkserver.start(str(self._scratch))  # again, where it was killed: by itself it would inherit our environment
         with forkserver.launching, forkserver.without_main_module():
             ready = self.executor.submit(os.getpid)
-        self._pidfd = os.pidfd_open(ready.result())
+        pid = ready.result()
+        self._pidfd = os.pidfd_open(pid)
+        self._statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY)
         # Only the worker may hold the other ends: its death is then the end of the files, and nobody waits to write.
         self._writer.close()
         self._context.outcomes.close_writer()
@@ -88,10 +92,19 @@ class WorkerProcess:
         poll.register(self.reader.fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
+    def held_mb(self) -> float:
+        """The memory that it holds now; 0 for one that is gone. Asked at each attempt: the file stays open."""
+        if self._statm is None:
+            return 0.0
+        try:
+            pages = int(os.pread(self._statm, STATM_BYTES, 0).split()[1])
+        except OSError:
+            return 0.0
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
     def is_worn(self) -> bool:
         """Whether the process has kept so much memory that a new one is better."""
-        _, memory_mb = (None, None) if self.pid is None else usage(self.pid)
-        return memory_mb is not None and memory_mb > WORN_MB
+        return self.held_mb() > WORN_MB
 
     def is_alive(self) -> bool:
         """Whether the process was launched and has not ended."""
@@ -120,6 +133,9 @@ class WorkerProcess:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
+        if self._statm is not None:
+            os.close(self._statm)
+            self._statm = None
         shutil.rmtree(self._directory, ignore_errors=True)
         return None if self._context.process is None else self._context.process.exitcode
 
@@ -149,8 +165,3 @@ def usage(pid: int) -> tuple[float | None, float | None]:
     ticks = int(stat[11]) + int(stat[12])
     pages = int(stat[21])
     return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def held_mb(process: WorkerProcess) -> float:
-    """The memory that it holds now; 0 for one that is gone."""
-    return 0.0 if process.pid is None else usage(process.pid)[1] or 0.0

@@ -27,7 +27,7 @@ import msgspec
 from kanad_server.engines import frames, messages, verdicts, worker
 from kanad_server.engines.base import Cancelled, Failed, Job, Lost, Need, Verdict, anything
 from kanad_server.engines.outcomes import RaisedInWorker
-from kanad_server.engines.process import WORN_MB, WorkerProcess, cores, held_mb, launched, usage
+from kanad_server.engines.process import WORN_MB, WorkerProcess, cores, launched, usage
 from kanad_server.wire import Error, Reported, SlotView
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class ProcessSlot:
         self._is_cancelled = self._is_too_heavy = False
         try:
             process = await self._submit(job)
-            self._weigh(process, held_mb(process) + job.spec.limits.memory_mb)
+            self._weigh_soon(process, process.held_mb() + job.spec.limits.memory_mb)
             assert self._submitted is not None
             returned = asyncio.wrap_future(self._submitted)
             returned.add_done_callback(partial(self._has_returned, job, process))
@@ -127,11 +127,14 @@ class ProcessSlot:
 
     def _weigh(self, process: WorkerProcess, bound_mb: float) -> None:
         """End a process that holds more memory than `bound_mb`, and look again soon."""
-        if held_mb(process) > bound_mb:
+        if process.held_mb() > bound_mb:
             self._is_too_heavy = True
             process.signal(signal.SIGKILL)
         else:
-            self._weighing = asyncio.get_running_loop().call_later(WEIGH_S, self._weigh, process, bound_mb)
+            self._weigh_soon(process, bound_mb)
+
+    def _weigh_soon(self, process: WorkerProcess, bound_mb: float) -> None:
+        self._weighing = asyncio.get_running_loop().call_later(WEIGH_S, self._weigh, process, bound_mb)
 
     def cancel(self) -> None:
         """Raise the flag; SIGTERM and SIGKILL follow soon if the attempt does not end."""

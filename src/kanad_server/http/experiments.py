@@ -14,7 +14,6 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
 from kanad_server import wording
-from kanad_server.batch import Batch as Due
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http import sse
 from kanad_server.http.body import MAX_SHOWN, answer, beside, decoded, query_int, read_body
@@ -206,24 +205,14 @@ async def experiment_of(request: Request) -> Experiment:
     return experiment
 
 
-class _Nowhere:
-    """A `hub.Sink` for one who waits for the end alone."""
-
-    def put(self, batch: Due) -> bool:
-        return True
-
-    async def clear(self) -> None:
-        pass
-
-
-_NOWHERE = _Nowhere()
-
-
 async def _ended(service: Service, experiment: Experiment, wait_s: int) -> Experiment:
-    """The experiment once it has ended, or after `wait_s` seconds."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await service.hub.serve(experiment.id, experiment.last_seq, service.journal, _NOWHERE)
+    """The experiment once it has ended, after `wait_s` seconds, or when the server goes down."""
+    if service.journal.committed(experiment.id) is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                end = await service.hub.end_of(experiment.id)
+                if end is not None:
+                    return end
     return await service.journal.current(experiment.id) or experiment
 
 

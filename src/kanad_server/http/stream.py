@@ -88,7 +88,7 @@ async def session(socket: WebSocket, talk: Callable[[Outlet], Awaitable[None]], 
     try:
         with service.hub.connected(), service.pulse.felt(outlet.peer):
             async with asyncio.TaskGroup() as group:
-                group.create_task(_as_coroutine(talk(outlet)), name="viewer-talk")
+                group.create_task(_begun(talk, outlet), name="viewer-talk")
                 await _listen(socket, hear)
     except Unavailable as error:
         await outlet.close(TOO_SLOW, error.message)
@@ -132,8 +132,8 @@ async def _listen(socket: WebSocket, hear: Hear) -> None:
         await hear(text if text is not None else message["bytes"])
 
 
-async def _as_coroutine(work: Awaitable[None]) -> None:
-    await work
+async def _begun(talk: Callable[[Outlet], Awaitable[None]], outlet: Outlet) -> None:
+    await talk(outlet)  # called here: nothing is left unawaited where the viewer has gone before it began
 
 
 def restarting() -> Goodbye:
