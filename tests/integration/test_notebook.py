@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +86,25 @@ def test_a_view_keeps_as_many_points_as_it_can_draw(server: Server) -> None:
         view.take(Convergence(series="scf", iteration=step, energy_hartree=-float(step)))
     assert len(view.plain["values"]) == MAX_POINTS
     assert view.plain["energy"] == -float(MAX_POINTS + 9)
+
+
+def test_cclib_takes_a_run_and_reads_what_it_wrote_of_it(server: Server, tmp_path: Path) -> None:
+    ccio = pytest.importorskip("cclib.io")
+    asked: dict[str, Any] = {"molecule": "H2O", "method": "ccsd", "basis": "sto-3g"}
+    with SyncClient(server.url) as client:
+        run = client.submit(**asked)
+        result, data = run.result(), run.to_cclib()
+        vibrating = client.submit(**asked | {"method": "hf", "task": "frequencies"}).to_cclib()
+        excited = client.submit(**asked | {"method": "hf", "task": "excited_states"}).to_cclib()
+    assert (data.natom, data.charge, data.mult, list(data.atomnos)) == (3, 0, 1, [8, 1, 1])
+    assert data.ccenergies[-1] / 27.211386245988 == pytest.approx(result.energy_hartree, abs=1e-9)
+    assert data.scfenergies[-1] / 27.211386245988 == pytest.approx(result.components["hf_hartree"], abs=1e-9)
+    assert list(data.homos) == [4]
+    assert data.metadata["energy_hartree"] == result.energy_hartree
+    assert len(vibrating.vibfreqs) == 3
+    assert vibrating.enthalpy - vibrating.freeenergy == pytest.approx(vibrating.temperature * vibrating.entropy)
+    assert len(excited.etenergies) == len(excited.etoscs)
+    ccio.ccwrite(data, "cjson", str(tmp_path / "run.cjson"))
+    read = ccio.ccread(str(tmp_path / "run.cjson"), cjson=True)
+    assert read["ccenergies"] == pytest.approx(list(data.ccenergies))
+    assert read["atomnos"] == [8, 1, 1]

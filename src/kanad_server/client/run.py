@@ -12,6 +12,7 @@ from kanad_server.client.errors import failure
 from kanad_server.wire import Artifact, Event, Experiment, ParsedMolecule, Result
 
 if TYPE_CHECKING:
+    from cclib.parser.data import ccData
     from pandas import DataFrame
 
     from kanad_server.client.client import Client
@@ -68,6 +69,19 @@ class Run:
         from kanad_server.client.notebook import dataframe
 
         return dataframe(await self.log())
+
+    async def to_cclib(self) -> ccData:
+        """The result as cclib's data, in cclib's names and units, once the run has ended.
+
+        Raises:
+            ExperimentFailed: it failed or was cancelled (a subclass by code).
+            ImportError: cclib is not installed (the extra ``cclib``).
+            ValueError: the result has no structure.
+        """
+        from kanad_server.client.cclib import data_of
+
+        result = await self.result()
+        return data_of(self.experiment, result, await self.parsed())
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         """A live widget in a notebook; a still picture where anywidget is missing."""

@@ -33,6 +33,7 @@ from kanad_server.wire import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from cclib.parser.data import ccData
     from pandas import DataFrame
 
 T = TypeVar("T")
@@ -143,6 +144,10 @@ class SyncRun:
     def to_dataframe(self) -> DataFrame:
         """As `Run.to_dataframe`."""
         return self._loop.wait(self._run.to_dataframe())
+
+    def to_cclib(self) -> ccData:
+        """As `Run.to_cclib`."""
+        return self._loop.wait(self._run.to_cclib())
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         """A live widget in a notebook; a still picture where anywidget is missing."""
