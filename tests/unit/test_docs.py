@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from kanad_server import wire
 from kanad_server.app import routes
+from kanad_server.http.rules import RULES
 from kanad_server.settings import Settings
 from kanad_solvers import result, spec
 from kanad_solvers.registry import METHODS, TASKS
@@ -77,6 +78,19 @@ def test_every_code_of_a_refusal_is_listed() -> None:
 def test_every_method_and_task_is_in_the_readme() -> None:
     for name in (*METHODS, *TASKS):
         assert f"`{name}`" in README
+
+
+def test_the_site_shows_every_page_once() -> None:
+    shown = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    assert {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} <= set(shown)
+
+
+def test_the_calls_that_take_the_place_of_the_originals_are_there() -> None:
+    rows = re.findall(r"^\|[^|]*\|([^|]*)\|", (ROOT / "docs/migration.md").read_text(), re.MULTILINE)
+    calls = {call.partition("?")[0] for row in rows for call in re.findall(r"`((?:GET|POST|DELETE) [^`]+)`", row)}
+    assert len(calls) > 15
+    assert calls - set(RULES) == set()
 
 
 def test_every_extra_is_in_the_table_with_its_weight() -> None:
