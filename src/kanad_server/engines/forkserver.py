@@ -16,6 +16,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
+from multiprocessing import connection, context, popen_forkserver
 
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "KANAD_PROBE_LEDGER")
 SOCKET_VARIABLE = "KANAD_FORKSERVER_DIRECTORY"
@@ -24,6 +25,32 @@ PRELOADED = ["kanad_server.engines.preload"]
 
 launching = threading.Lock()
 """Held while a process is started: the environment and ``__main__`` are changed for that moment."""
+
+
+class _Popen(popen_forkserver.Popen):
+    """A process whose exit code any threads may ask for at once.
+
+    It can be read once, and multiprocessing asks for that of every process whenever it starts one: without the lock,
+    whoever comes second is told 255.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self._asking = threading.Lock()
+        super().__init__(process)
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        if flag != os.WNOHANG:
+            connection.wait([self.sentinel])
+        with self._asking:
+            return super().poll()
+
+
+class Process(context.ForkServerProcess):
+    """A process forked from the forkserver."""
+
+    @staticmethod
+    def _Popen(process: Process) -> _Popen:  # type: ignore[override]  # noqa: N802
+        return _Popen(process)
 
 
 def start(home: str) -> None:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerContext
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ STATM_BYTES = 256
 class _Context(ForkServerContext):
     """What the executor makes its parts with: the one process, which is remembered, and the way back."""
 
-    process: ForkServerProcess | None = None
+    process: forkserver.Process | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,9 +37,9 @@ class _Context(ForkServerContext):
         """The way back of the executor."""
         return self.outcomes
 
-    def Process(self, *args: Any, **kwargs: Any) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802
+    def Process(self, *args: Any, **kwargs: Any) -> forkserver.Process:  # type: ignore[override]  # noqa: N802
         """Make a process and remember it."""
-        self.process = ForkServerProcess(*args, **kwargs)
+        self.process = forkserver.Process(*args, **kwargs)
         return self.process
 
 
@@ -137,7 +137,12 @@ class WorkerProcess:
             os.close(self._statm)
             self._statm = None
         shutil.rmtree(self._directory, ignore_errors=True)
-        return None if self._context.process is None else self._context.process.exitcode
+        process, self._context.process = self._context.process, None
+        if process is None:
+            return None
+        code = process.exitcode
+        process.close()  # its descriptors would wait for the collector of garbage
+        return code
 
 
 def cores() -> int:
