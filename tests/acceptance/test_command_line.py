@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -223,6 +224,25 @@ def test_a_file_that_is_not_there_is_a_usage_error(server: Server) -> None:
     done = kanad("run", "nowhere.xyz", url=server.url)
     assert done.returncode == 2
     assert "No such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0923, "0.092 s"), (83.0, "83 s"), (164.0, "2.7 min"), (1387.0, "23 min"), (9e5, "10 days")],
+)
+def test_a_time_is_said_in_two_digits(seconds: float, words: str) -> None:
+    from kanad_server.cli.show import duration
+
+    assert duration(seconds) == words
+
+
+def test_no_help_loses_words() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kanad_server", "run", "--help"], capture_output=True, text=True, timeout=60,
+        env=os.environ | {"COLUMNS": "200"},
+    )  # fmt: skip
+    assert "Basis set (default: sto-3g)." in done.stdout
+    assert re.search(r"\w \.\s", done.stdout) is None  # a default in brackets would be taken for markup
 
 
 def test_a_chart_fills_its_width_and_labels_its_ends() -> None:

@@ -103,7 +103,7 @@ def watch(
         await running.follow([run], [run.experiment.name or run.id], quiet=False)
         await run.refresh()
         return running.report(
-            [run], [await client.result(run.id) if run.status == "completed" else None], as_json=False
+            [run], [await client.result(run.id) if run.status == "completed" else None], [""], as_json=False
         )
 
     raise typer.Exit(_ask(server, watched))
@@ -147,7 +147,7 @@ def retry(
 def export(
     experiment_id: Annotated[str, typer.Argument(help="The experiment's id; or FILE.jsonl, for all experiments.")],
     server: options.Server,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Files; left out: list them.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Files; left out: list them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every file that is listed.")] = False,
     to: Annotated[Path, typer.Option(help="The folder for them.")] = Path(),
     data_dir: DataDir = DEFAULT_DATA,

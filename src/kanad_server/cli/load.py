@@ -60,8 +60,11 @@ def load(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     metrics: Annotated[bool, typer.Option("--metrics", help="List what --fail-if knows, and end.")] = False,
 ) -> None:
-    """Load a server and check every stream. Exits with 0, or 1 not run, 2 bad scenario, 3 a promise was broken or an
-    experiment lost, 4 a --fail-if holds, 130 Ctrl-C."""
+    """Load a server and check every stream.
+
+    Exit codes: 0 all held; 1 not run; 2 bad scenario; 3 a promise was broken or an experiment lost; 4 a --fail-if
+    holds; 130 Ctrl-C.
+    """
     from kanad_server.load.errors import BadScenario, LoadError
     from kanad_server.load.poster import parse_address
     from kanad_server.load.scenario import read_scenario

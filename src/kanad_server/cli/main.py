@@ -56,16 +56,18 @@ def _options(
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8000].")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where everything is kept [kanad-data].")] = None,
-    slots: Annotated[int | None, typer.Option(help="Experiments at a time [cores].")] = None,
-    engine: Annotated[str | None, typer.Option(help="Where attempts run [local].")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one (default: 8000).")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where everything is kept (default: kanad-data).")] = None,
+    slots: Annotated[int | None, typer.Option(help="Experiments at a time (default: cores).")] = None,
+    engine: Annotated[str | None, typer.Option(help="Where attempts run (default: local).")] = None,
     enable_probe: Annotated[bool | None, typer.Option("--enable-probe", help="Serve the test method.")] = None,
     certfile: Annotated[str | None, typer.Option(help="Serve TLS with this certificate (PEM).")] = None,
     keyfile: Annotated[str | None, typer.Option(help="The certificate's key.")] = None,
-    keep_days: Annotated[int | None, typer.Option(help="Thin logs this long after the end; 0 never [0].")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
+    keep_days: Annotated[
+        int | None, typer.Option(help="Thin logs this long after the end; 0 never (default: 0).")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error (default: info).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say as a line of JSON where it serves.")] = False,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. Each option is also a variable: KANAD_PORT for --port."""
@@ -87,20 +89,14 @@ def serve(
     start.run(settings, as_json=as_json)
 
 
-for command in (
-    run.run,
-    experiments.watch,
-    experiments.cancel,
-    experiments.retry,
-    experiments.export,
-    experiments.estimate,
-    experiments.methods,
-    upkeep.doctor,
-    upkeep.backup,
-    upkeep.restore,
-):
-    app.command()(command)
-app.command(context_settings={"ignore_unknown_options": True})(experiments.priority)  # -5 is no option
-app.command("import")(upkeep.import_)
+app.command()(run.run)
 app.command("ls")(experiments.list_)
 app.command("show")(experiments.show_)
+for command in (experiments.watch, experiments.cancel, experiments.retry):
+    app.command()(command)
+app.command(context_settings={"ignore_unknown_options": True})(experiments.priority)  # -5 is no option
+for command in (
+    experiments.export, experiments.estimate, experiments.methods, upkeep.doctor, upkeep.backup, upkeep.restore,
+):  # fmt: skip
+    app.command()(command)
+app.command("import")(upkeep.import_)

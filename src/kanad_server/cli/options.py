@@ -63,13 +63,16 @@ class Server:
 class Described:
     """What an experiment is, beside its molecule."""
 
-    method: Annotated[str | None, typer.Option("--method", "-m", help="As `kanad methods` lists them [hf].")] = None
-    basis: Annotated[str | None, typer.Option("--basis", "-b", help="Basis set [sto-3g].")] = None
-    task: Annotated[
-        str | None, typer.Option("--task", "-t", help="energy, excited_states, optimize, frequencies or scan [energy].")
+    method: Annotated[
+        str | None, typer.Option("--method", "-m", help="As `kanad methods` lists them (default: hf).")
     ] = None
-    charge: Annotated[int | None, typer.Option(help="Charge of the molecule [0].")] = None
-    multiplicity: Annotated[int | None, typer.Option(help="2S+1 [1, or the library's].")] = None
+    basis: Annotated[str | None, typer.Option("--basis", "-b", help="Basis set (default: sto-3g).")] = None
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-t", help="energy, excited_states, optimize, frequencies or scan (default: energy)."),
+    ] = None
+    charge: Annotated[int | None, typer.Option(help="Charge of the molecule (default: 0).")] = None
+    multiplicity: Annotated[int | None, typer.Option(help="2S+1 (default: 1, or the library's).")] = None
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", help="An option of the method: name=value; may be repeated.")
     ] = None
@@ -84,10 +87,12 @@ class Described:
         str | None,
         typer.Option(help="ELECTRONS,ORBITALS around the Fermi level, frozen_core, or AVAS labels: 'N 2p'."),
     ] = None
-    solvent: Annotated[str | None, typer.Option(help="MODEL[:NAME], such as cpcm:ethanol [no solvent].")] = None
+    solvent: Annotated[str | None, typer.Option(help="MODEL[:NAME], such as cpcm:ethanol (default: no solvent).")] = (
+        None
+    )
     cartesian: Annotated[bool, typer.Option("--cartesian", help="Cartesian d and f functions.")] = False
-    wall_s: Annotated[float | None, typer.Option(help="End an attempt after so many seconds [3600].")] = None
-    memory_mb: Annotated[int | None, typer.Option(help="Memory that an attempt may use [4096].")] = None
+    wall_s: Annotated[float | None, typer.Option(help="End an attempt after so many seconds (default: 3600).")] = None
+    memory_mb: Annotated[int | None, typer.Option(help="Memory that an attempt may use (default: 4096).")] = None
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:

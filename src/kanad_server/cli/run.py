@@ -27,9 +27,9 @@ def run(
     ],
     described: options.Described,
     server: options.Server,
-    priority: Annotated[int | None, typer.Option(help="-100 to 100; higher ones go first [0].")] = None,
+    priority: Annotated[int | None, typer.Option(help="-100 to 100; higher ones go first (default: 0).")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the experiment [the file's name].")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the experiment (default: the file's name).")] = None,
     notify: Annotated[
         list[str] | None, typer.Option(help="An address to tell when it has ended; may be repeated.")
     ] = None,

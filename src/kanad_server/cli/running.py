@@ -39,7 +39,7 @@ async def run_all(
             return INTERRUPTED
         outcomes = [await _outcome(client, run) for run in runs]
     _keep(output, titles, runs, outcomes)
-    return report(runs, outcomes, as_json=as_json)
+    return report(runs, outcomes, titles, as_json=as_json)
 
 
 async def _outcome(client: Client, run: Run) -> Result | None:
@@ -47,9 +47,9 @@ async def _outcome(client: Client, run: Run) -> Result | None:
     return await client.result(run.id) if run.status == "completed" else None
 
 
-def report(runs: list[Run], outcomes: list[Result | None], *, as_json: bool) -> int:
+def report(runs: list[Run], outcomes: list[Result | None], titles: list[str], *, as_json: bool) -> int:
     """Print what came of each run; one alone as its result, several as a line of JSON each. Returns the exit code."""
-    for run, outcome in zip(runs, outcomes, strict=True):
+    for run, outcome, title in zip(runs, outcomes, titles, strict=True):
         if as_json and len(runs) > 1:
             error = run.experiment.error
             show.as_json({"id": run.id, "status": run.status, "error": error, "result": outcome})
@@ -58,7 +58,7 @@ def report(runs: list[Run], outcomes: list[Result | None], *, as_json: bool) -> 
         elif as_json:
             show.as_json(outcome)
         else:
-            show.result(run.experiment, outcome)
+            show.result(run.experiment, outcome, title if len(runs) > 1 else None)
     return 0 if all(outcome is not None for outcome in outcomes) else 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -37,6 +38,8 @@ out = Console(width=None if sys.stdout.isatty() else WHOLE)
 err = Console(stderr=True)
 CHART_WIDTH, CHART_HEIGHT = 64, 10
 MAX_POINTS = 10_000
+STEPS = ("points of the scan", "steps of the geometry")
+"""Series whose every entry is a whole calculation: they are charted in place of what converges within one."""
 COLUMNS = ("id", "name", "method", "status", "energy / Eh", "created")
 NAME_WIDTH = 8
 """The least that a list gives to names, which it folds."""
@@ -77,6 +80,7 @@ class View:
         self._percent = 0.0
         self._words = "waiting"
         self._series = ""
+        self._has_steps = False
         self._values: list[float] = []
         self._notes: list[str] = []
         self._since = time.monotonic()
@@ -90,17 +94,19 @@ class View:
                 self._percent = max(self._percent, 100 * (stage + 1) / (last + 1))
                 self._words = f"{stage}/{last} {message}"
             case Convergence(series=series, energy_hartree=energy):
-                self._add(series, energy)
+                if not self._has_steps:
+                    self._add(series, energy)
             case Point(energy_hartree=energy):
-                self._add("points of the scan", energy)
+                self._add(STEPS[0], energy)
             case Geometry(energy_hartree=energy):
-                self._add("steps of the geometry", energy)
+                self._add(STEPS[1], energy)
             case Log(message=message):
                 self._notes = [*self._notes, message][-3:]
             case State() | Thinned():
                 pass
 
     def _add(self, series: str, energy: float) -> None:
+        self._has_steps = series in STEPS
         if series != self._series:
             self._series, self._values = series, []
         self._values = [*self._values, energy][-MAX_POINTS:]
@@ -161,18 +167,30 @@ def failed(experiment: Experiment) -> None:
     err.print(f"experiment {experiment.id} {words}", markup=False, highlight=False)
 
 
+def label_of(item: Experiment) -> str:
+    """The name of an experiment; where it has none, what its molecule was given as."""
+    molecule = item.spec.molecule
+    counts = sorted(Counter(atom.symbol for atom in molecule.atoms or ()).items())
+    formula = "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in counts)
+    text = "FCIDUMP" if molecule.fcidump is not None else "XYZ"
+    return item.name or molecule.library or molecule.smiles or formula or text
+
+
 def experiments(items: list[Experiment]) -> None:
     """A table of experiments."""
     rows = [
         {
-            "id": item.id, "name": item.name, "method": name_of(item.spec.method), "status": item.status,
+            "id": item.id, "name": label_of(item), "method": name_of(item.spec.method), "status": item.status,
             "energy / Eh": "" if item.energy_hartree is None else f"{item.energy_hartree:.8f}",
             "created": item.created_at,
         }
         for item in items
     ]  # fmt: skip
-    least = "method" if any(item.name for item in items) else "name"
-    for left_out in ((), ("created",), ("created", least)):  # the narrower the terminal, the fewer columns, all whole
+    for left_out in (
+        (),
+        ("created",),
+        ("created", "method"),
+    ):  # the narrower the terminal, the fewer columns, all whole
         table = _list(rows, [name for name in COLUMNS if name not in left_out])
         if _fits(table):
             out.print(table)
@@ -195,10 +213,12 @@ def experiment(item: Experiment) -> None:
     """One experiment, without its result."""
     table = _pairs()
     table.add_row("experiment", item.id)
-    table.add_row("name", Text(item.name))
+    if item.name:
+        table.add_row("name", Text(item.name))
     table.add_row("status", item.status)
     table.add_row("method", f"{name_of(item.spec.method)}/{item.spec.basis}, {name_of(item.spec.task)}")
-    table.add_row("tags", Text(", ".join(item.tags)))
+    if item.tags:
+        table.add_row("tags", Text(", ".join(item.tags)))
     table.add_row("attempt", str(item.attempt))
     table.add_row("progress", f"{item.progress.percent:g}%")
     for name, at in (("created", item.created_at), ("started", item.started_at), ("finished", item.finished_at)):
@@ -211,9 +231,9 @@ def experiment(item: Experiment) -> None:
     _print_pairs(table)
 
 
-def result(item: Experiment, found: Result) -> None:
+def result(item: Experiment, found: Result, title: str | None = None) -> None:
     """A result: energies, properties, states."""
-    table = _pairs(title=item.name or None)
+    table = _pairs(title=title or item.name or None)
     table.add_row("experiment", item.id)
     table.add_row("energy", f"{found.energy_hartree:.8f} Eh")
     table.add_row("converged", "yes" if found.converged else "no")
@@ -258,10 +278,19 @@ def estimate(found: Estimate) -> None:
         if value is not None:
             table.add_row(name, str(value))
     table.add_row("memory", f"{found.memory_mb:.0f} MB")
-    table.add_row("time", f"{found.seconds[0]:.2g} to {found.seconds[1]:.2g} s")
+    table.add_row("time", f"{duration(found.seconds[0])} to {duration(found.seconds[1])}")
     if found.suggestion:
         table.add_row("suggestion", found.suggestion)
     _print_pairs(table)
+
+
+def duration(seconds: float) -> str:
+    """A time to two digits, in the unit that people would say it in."""
+    value, unit = next(
+        ((seconds / size, unit) for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")) if seconds >= 2 * size),
+        (seconds, "s"),
+    )
+    return f"{float(f'{value:.2g}'):g} {unit}"
 
 
 def methods(page: MethodPage) -> None:

@@ -20,7 +20,7 @@ DEFAULT_DATA = Path("kanad-data")
 def create(
     name: Annotated[str, typer.Option(help="Whose it is; experiments posted with it belong to this name.")],
     role: Annotated[str, typer.Option(help="viewer, user or admin.")] = "user",
-    expires_days: Annotated[int | None, typer.Option(help="Good for so many days [no end].")] = None,
+    expires_days: Annotated[int | None, typer.Option(help="Good for so many days (default: no end).")] = None,
     data_dir: DataDir = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:

@@ -65,7 +65,7 @@ def restore(
 
 def import_(
     file: Annotated[Path, typer.Argument(help="JSON lines, as `kanad export FILE.jsonl` writes them.")],
-    owner: Annotated[str | None, typer.Option(help="Whose they shall be [as they were].")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose they shall be (default: as they were).")] = None,
     data_dir: DataDir = DEFAULT_DATA,
     as_json: options.AsJson = False,
 ) -> None:

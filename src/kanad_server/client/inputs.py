@@ -34,7 +34,8 @@ def read(path: Path) -> dict[str, Any]:
             return {"molecule": {"fcidump": text}}
         return _spec(json.loads(text) if suffix == ".json" else tomllib.loads(text))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValueError(f"{path}: {why}") from error
 
 
 def read_molecule(path: Path) -> dict[str, Any]:
