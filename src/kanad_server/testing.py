@@ -62,17 +62,22 @@ class ScriptedSlot:
                 return await self._follow_probe(job.spec.method, hear)
             for step in range(1, self._steps + 1):
                 hear(Convergence(series="scripted", iteration=step, energy_hartree=-1.0))
-            waits = [asyncio.create_task(event.wait(), name="scripted") for event in (self.let_go, self._cancelled)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await asyncio.sleep(0)
+            if not self.let_go.is_set():
+                await self._let_go_or_cancelled()
             if self._cancelled.is_set():
                 return Cancelled()
             return self._script.pop(0) if self._script else Completed(-1.0, b'{"energy_hartree":-1.0}')
         finally:
             self._job = None
+
+    async def _let_go_or_cancelled(self) -> None:
+        waits = [asyncio.create_task(event.wait(), name="scripted") for event in (self.let_go, self._cancelled)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _follow_probe(self, method: Probe, hear: Callable[[Reported], None]) -> Verdict:
         hear(Stage(stage=0, last_stage=1, message="Probe started"))

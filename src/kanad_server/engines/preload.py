@@ -12,6 +12,7 @@ from kanad_solvers.registry import modules
 # The forkserver ends in order when the server and all workers have gone, however they went; workers do not run this.
 atexit.register(shutil.rmtree, os.environ.pop(SOCKET_VARIABLE), ignore_errors=True)
 
+gc.disable()  # what is loaded here stays; looking it through while it grows takes a tenth of the time
 for name in (
     "pyscf.gto",
     "pyscf.scf",
@@ -28,5 +29,6 @@ for name in (
 ):
     importlib.import_module(name)
 
+gc.enable()
 gc.collect()
 gc.freeze()  # a collection in a worker then does not touch, and so copy, the shared pages
