@@ -70,7 +70,7 @@ def first_paint(browser: Browser, server: Server) -> None:
 
 def stream(browser: Browser, server: Server) -> None:
     """A run that brings 200 events a second, watched for 10 s."""
-    identity = server.post(probe(steps=5_000, step_ms=5, name="200 a second"))["id"]
+    identity = server.post(probe(steps=8_000, step_ms=4, name="200 a second"))["id"]  # 5 ms and what a step costs
     tab = Tab(browser, server.url)
     tab.go(f"/runs/{identity}")
     tab.until("kanadSeen.labels.length > 20", "the chart to grow")
@@ -80,8 +80,8 @@ def stream(browser: Browser, server: Server) -> None:
     tasks = [duration for start, duration in tab.seen("tasks") if start >= since]
     server.http.post(f"/api/v1/experiments/{identity}/cancel")
     tab.close()
-    print(f"{'events that the page got':72} {rate:8.1f} /s")
-    row("between frames at 200 events/s for 10 s, p95", p95(frames), 33, "ms")
+    print(f"{'events that the page got':72} {rate:8.1f} /s  >= 200  {'met' if rate >= 200 else 'NOT MET'}")
+    row("between frames meanwhile, for 10 s, p95", p95(frames), 33, "ms")
     row("longest task meanwhile", float(max(tasks, default=0.0)), 200, "ms")
 
 
