@@ -15,7 +15,7 @@ _KINDS = {
     "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "a list",
     "object": "an object", "null": "null",
 }  # fmt: skip
-_COUNTED = {"str": "characters", "array": "entries", "object": "entries"}
+_COUNTED = {"str": ("character", "characters"), "array": ("entry", "entries"), "object": ("entry", "entries")}
 _BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 
 
@@ -35,7 +35,8 @@ def rule_of(said: str, choices: tuple[Any, ...] = ()) -> str:
     bound = re.fullmatch(r"Expected `(\w+)`( of length)? (<=|>=|<|>) (\S+)", said)
     if bound:
         kind, length, sign, value = bound.groups()
-        return f"must {f'have {_BOUNDS[sign]} {value} {_COUNTED[kind]}' if length else f'be {_BOUNDS[sign]} {value}'}"
+        limit = f"{_BOUNDS[sign]} {value}"
+        return f"must have {limit} {_counted(kind, value)}" if length else f"must be {limit}"
     kinds = re.fullmatch(r"Expected `([\w | ]+)`(?:, got `(\w+)`)?", said)
     if kinds and set(kinds[1].split(" | ")) <= _KINDS.keys():
         wanted = " or ".join(_KINDS[kind] for kind in kinds[1].split(" | "))
@@ -66,6 +67,11 @@ def choices_at(kind: Any, path: str, value: object) -> tuple[Any, ...]:
         value = _inside(value, name, index)
     node = _meant(node, value)
     return tuple(node.values) if isinstance(node, inspect.LiteralType) else ()
+
+
+def _counted(kind: str, value: str) -> str:
+    one, many = _COUNTED[kind]
+    return one if value == "1" else many
 
 
 @cache
