@@ -8,10 +8,10 @@ import time
 import msgspec
 import pytest
 
-from kanad_server.testing import spec
+from kanad_server.testing import ScriptedEngine, spec
 from kanad_server.wire import Event, Status
 from kanad_solvers.progress import Convergence, Log
-from kanad_solvers.spec import Limits, Probe, Spec
+from kanad_solvers.spec import Limits, Molecule, Probe, Solvent, Spec
 from tests.engines.conftest import Place
 from tests.support.server import is_alive, wait_for
 
@@ -105,6 +105,18 @@ async def test_a_failure_has_its_code_and_is_not_repeated(place: Place, fault: s
     ended = await place.ended(experiment)
     assert ended.error is not None
     assert (ended.status, ended.error.code, ended.attempt) == ("failed", code, 1)
+
+
+async def test_what_holds_more_memory_than_its_grant_is_ended(place: Place) -> None:
+    """A bound on what it holds, not on what it reserves: PySCF takes 200 MB for this."""
+    if isinstance(place.engine, ScriptedEngine):
+        pytest.skip("a script holds no memory")
+    water = Solvent(model="cpcm", name="water")
+    heavy = spec(molecule=Molecule(smiles="CCO"), basis="6-31g*", solvent=water, limits=Limits(memory_mb=64))
+    ended = await place.ended(await place.submit(heavy))
+    assert ended.error is not None
+    assert (ended.status, ended.error.code, ended.attempt) == ("failed", "out_of_memory", 1)
+    assert "limits.memory_mb = 64" in ended.error.message
 
 
 async def test_a_killed_worker_costs_one_attempt(place: Place) -> None:

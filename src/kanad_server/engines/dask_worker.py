@@ -69,10 +69,24 @@ def faults() -> tuple[str, ...]:
     found = []
     if importlib.util.find_spec("pyscf") is None:
         found.append("PySCF is not installed")
+    found += _unfit()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < MIN_OPEN_FILES:
         found.append(f"ulimit -n is {soft}, and at least {MIN_OPEN_FILES} are needed")
     return tuple(found)
+
+
+def _unfit() -> list[str]:
+    """What is installed here in a version that kanad-server does not take."""
+    from packaging.requirements import Requirement  # distributed needs it too
+
+    found, versions = [], examine()
+    for wanted in map(Requirement, metadata.requires("kanad-server") or ()):
+        version = versions.get(wanted.name, "missing")
+        is_ours = wanted.name in versions and (wanted.marker is None or wanted.marker.evaluate({"extra": "dask"}))
+        if is_ours and version != "missing" and version not in wanted.specifier:
+            found.append(f"{wanted.name} is {version}, and kanad-server needs {wanted.specifier}: install that")
+    return found
 
 
 def resources(dask_worker: Any) -> dict[str, float]:
@@ -242,8 +256,11 @@ class _Watch:
             self._look(process)
 
     def _look(self, process: WorkerProcess) -> None:
-        """End the child when nobody wants its result any more: by the flag first, then by force."""
+        """End the child when it holds too much, or is not wanted any more: by the flag first, soon by force."""
         now = time.monotonic()
+        if process.held_mb() > self._bound_mb:
+            self._is_too_heavy = True
+            process.signal(signal.SIGKILL)
         if self._cancelled_at is None:
             if self._is_wanted() and now < self._deadline:
                 return
@@ -265,9 +282,6 @@ class _Watch:
             self._told_usage_at = now
             pid = process.pid
             cpu_s, memory_mb = (None, None) if pid is None else usage(pid)
-            if (memory_mb or 0.0) > self._bound_mb:
-                self._is_too_heavy = True
-                process.signal(signal.SIGKILL)
         waiting, self._waiting = tuple(self._waiting), []
         batch = remote.Batch(
             run=self._order.run,
