@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -100,7 +101,8 @@ class Server:
             stderr=self._log,
             text=True,
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            # a thread of a test may well end before the server that it started
+            preexec_fn=end_with_parent if threading.current_thread() is threading.main_thread() else None,
             env=os.environ | {"KANAD_PROBE_LEDGER": str(self.ledger)} | self._environment,
         )  # fmt: skip
         self.http = httpx.Client(trust_env=False, verify=TLS)
