@@ -130,6 +130,7 @@ class _Growth:
     def __init__(self, window: Window, pool: list[Operator], watch: Watch) -> None:
         self._window, self._pool, self._watch = window, pool, watch
         self._energy = vqe.ExactEnergy(window, watch)
+        self._diagonal = self._energy.diagonal()
         everything = [excitation for operator in pool for excitation in operator]
         self._all = Ansatz(window.norb, window.nelec, everything)
         self._owner = np.array([place for place, operator in enumerate(pool) for _ in operator], dtype=np.intp)
@@ -186,7 +187,12 @@ class _Growth:
     def _optimise(self, start: Array, max_iterations: int) -> Found:
         ansatz = self.ansatz()
         found = optimizers.by_gradient(
-            "l-bfgs-b", lambda angles: self._energy.slopes(ansatz, angles), start, max_iterations, lambda *_: None
+            "l-bfgs-b",
+            lambda angles: self._energy.slopes(ansatz, angles),
+            start,
+            max_iterations,
+            lambda *_: None,
+            ansatz.stiffness(self._diagonal),
         )
         self.iterations += found.iterations
         self.evaluations += found.evaluations

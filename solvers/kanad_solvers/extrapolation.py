@@ -18,6 +18,8 @@ from kanad_solvers.properties import Array
 NODES = 5
 FARTHEST_STEP = 1.5  # a step longer than this times the last one is not extrapolated over
 AMPLITUDES = ("ccsd", "vqe")
+Amplitudes = dict[str, Array]
+Point = tuple[float, Amplitudes]
 
 
 class Path:
@@ -26,7 +28,7 @@ class Path:
     def __init__(self) -> None:
         self._values: list[float] = []
         self._orbitals: list[tuple[Array, Array]] = []
-        self._amplitudes: dict[str, list[dict[str, Array]]] = {name: [] for name in AMPLITUDES}
+        self._amplitudes: dict[str, list[Point]] = {name: [] for name in AMPLITUDES}
 
     def note(self, value: float, field: Any, memory: Memory) -> None:
         """Takes in a point that is done: the coordinate, the PySCF field and what the solvers kept."""
@@ -35,39 +37,30 @@ class Path:
         roots = power(field.mol.intor_symmetric("int1e_ovlp"), 0.5)
         self._values.append(value)
         self._orbitals.append((roots @ np.asarray(field.mo_coeff), np.asarray(field.mo_occ)))
-        for name, kept in self._amplitudes.items():
-            kept.append({key: np.asarray(array) for key, array in (memory.recall(name) or {}).items()})
-            del kept[:-NODES]
         del self._values[:-NODES], self._orbitals[:-NODES]
+        for name, points in self._amplitudes.items():
+            point = {key: np.asarray(array) for key, array in (memory.recall(name) or {}).items()}
+            self._amplitudes[name] = [*_foretelling(points, value, point), (value, point)][-NODES:]
 
     def prepare(self, value: float, memory: Memory) -> None:
         """Puts the continued orbitals and amplitudes where the solvers look for a start."""
-        weights = self._weights(value)
-        if weights is None:
+        if not self._reaches(value):
             return
         kept = memory.recall("scf")
         blocks = [part[0] for part in self._orbitals]
         if kept is not None and len({block.shape for block in blocks}) == 1:
-            guess = self._continued(blocks, weights)
+            guess = self._continued(blocks, _weights(self._values, value))
             memory.keep("scf", **{**kept, "mo_coeff": blocks[-1], "orthogonal": guess})
         for name, points in self._amplitudes.items():
-            shapes = {tuple((key, array.shape) for key, array in point.items()) for point in points}
-            if len(shapes) == 1 and frames.FRAME in points[-1]:
-                target = points[-1][frames.FRAME]
-                turned = [frames.turned(point, target) for point in points]
-                summed = {
-                    key: sum(w * point[key] for w, point in zip(weights, turned, strict=True)) for key in turned[0]
-                }
-                memory.keep(name, **{**summed, frames.FRAME: target})
+            if frames.FRAME in points[-1][1]:
+                memory.keep(name, **_continued_amplitudes(points, value))
 
-    def _weights(self, value: float) -> Array | None:
-        """Lagrange weights of the last points at a new value; None where they say nothing."""
-        x = np.array(self._values)
-        if len(x) < 2 or len(set(self._values)) < len(x):
-            return None
-        if abs(value - x[-1]) > FARTHEST_STEP * abs(x[-1] - x[-2]):
-            return None
-        return np.array([np.prod((value - np.delete(x, i)) / (x[i] - np.delete(x, i))) for i in range(len(x))])
+    def _reaches(self, value: float) -> bool:
+        """Whether the last points say anything of a new value."""
+        x = self._values
+        if len(x) < 2 or len(set(x)) < len(x):
+            return False
+        return abs(value - x[-1]) <= FARTHEST_STEP * abs(x[-1] - x[-2])
 
     def _continued(self, blocks: list[Array], weights: Array) -> Array:
         """Orbitals at the new point, orthonormal, shape of the last ones; the empty ones are the last point's."""
@@ -93,3 +86,38 @@ def _average(spaces: list[Array], weights: Array) -> Array:
         total += weight * space @ left @ right
     left, _, right = np.linalg.svd(total, full_matrices=False)
     return np.asarray(left @ right)
+
+
+def _weights(values: list[float], value: float) -> Array:
+    """Lagrange weights of points at a new value."""
+    x = np.array(values)
+    return np.array([np.prod((value - np.delete(x, i)) / (x[i] - np.delete(x, i))) for i in range(len(x))])
+
+
+def _continued_amplitudes(points: list[Point], value: float) -> Amplitudes:
+    """Amplitudes at a new value, in the frame that the points share."""
+    weights = _weights([x for x, _ in points], value)
+    last = points[-1][1]
+    summed = {key: sum(w * point[key] for w, (_, point) in zip(weights, points, strict=True)) for key in last}
+    return summed | {frames.FRAME: last[frames.FRAME]}
+
+
+def _shapes(point: Amplitudes) -> dict[str, tuple[int, ...]]:
+    return {key: array.shape for key, array in point.items()}
+
+
+def _foretelling(points: list[Point], value: float, found: Amplitudes) -> list[Point]:
+    """As many of the last points as foretold best what was found, turned into its frame.
+
+    Where orbitals cross, the order of an ansatz's rotations changes, and its angles jump: what lies behind foretells
+    nothing.
+    """
+    if frames.FRAME not in found or any(_shapes(point) != _shapes(found) for _, point in points):
+        return []
+    turned = [(x, frames.turned(point, found[frames.FRAME])) for x, point in points]
+
+    def error(last: list[Point]) -> float:
+        foretold = _continued_amplitudes(last, value)
+        return sum(float(np.sum((foretold[key] - found[key]) ** 2)) for key in found)
+
+    return min((turned[place:] for place in reversed(range(len(turned)))), key=error, default=[])

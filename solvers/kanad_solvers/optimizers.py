@@ -15,8 +15,9 @@ Slopes: TypeAlias = Callable[[Array], tuple[float, Array]]
 Report: TypeAlias = Callable[[Array, float, float | None], None]
 """Hears the end of an iteration: angles, energy (hartree), largest slope (hartree/radian) where it is known."""
 
-GRADIENT_TOLERANCE = 1e-6  # hartree/radian; the energy error is of second order in it
+GRADIENT_TOLERANCE = 1e-6  # hartree/radian, of stretched angles; the energy error is of second order in it
 ENERGY_TOLERANCE = 1e-14  # relative change of the energy per iteration, just above rounding
+LEAST_STIFFNESS = 0.5  # hartree/radian^2, picked: what is soft at the start may stiffen
 SLSQP_TOLERANCE = 1e-10  # hartree
 COBYLA_START, COBYLA_END = 0.1, 1e-6  # radius of the trust region, radian
 # Gains of SPSA: a / (A + k)^alpha and c / k^gamma (Spall, IEEE Trans. Aerosp. Electron. Syst. 34, 817 (1998)).
@@ -72,20 +73,41 @@ class _Counter:
         self._report(angles, energy, self.slope)
 
 
-def by_gradient(name: str, function: Slopes, start: Array, max_iterations: int, report: Report) -> Found:
-    """Minimises with exact slopes: `l-bfgs-b` or `slsqp`."""
+def by_gradient(
+    name: str,
+    function: Slopes,
+    start: Array,
+    max_iterations: int,
+    report: Report,
+    stiffness: Array | None = None,
+) -> Found:
+    """Minimises with exact slopes: `l-bfgs-b` or `slsqp`.
+
+    Args:
+        name: the minimiser's.
+        function: energy (hartree) and slopes (hartree/radian) at some angles.
+        start: first angles, shape (parameters,), radians.
+        max_iterations: of the minimiser.
+        report: hears each iteration.
+        stiffness: about how fast each slope grows with its own angle, hartree/radian^2, shape (parameters,). Angles
+            are stretched by its root, so that the energy curves alike along all of them: diagonal preconditioning
+            (Nocedal and Wright, Numerical Optimization, 2nd ed., section 2.2, "Scaling").
+    """
     from scipy.optimize import minimize
 
+    stretch = np.ones(start.size) if stiffness is None else np.sqrt(np.maximum(stiffness, LEAST_STIFFNESS))
     counter = _Counter(report)
     best: dict[str, Any] = {}
 
-    def evaluate(angles: Array) -> tuple[float, Array]:
+    def evaluate(stretched: Array) -> tuple[float, Array]:
+        angles = stretched / stretch
         energy, slopes = function(angles)
         counter.counted(energy, angles, slopes)
-        best.update(angles=angles.copy(), energy=energy)
-        return energy, slopes
+        best.update(angles=angles, energy=energy)
+        return energy, slopes / stretch
 
-    def after(angles: Array) -> None:
+    def after(stretched: Array) -> None:
+        angles = stretched / stretch
         counter.iterated(angles, counter.energies.get(angles.tobytes(), best["energy"]))
 
     options: dict[str, Any] = {"maxiter": max_iterations}
@@ -94,10 +116,10 @@ def by_gradient(name: str, function: Slopes, start: Array, max_iterations: int, 
     else:
         options |= {"ftol": SLSQP_TOLERANCE}
     search: Any = minimize
-    ended = search(evaluate, start, jac=True, method=name.upper(), callback=after, options=options)
-    slopes = np.atleast_1d(ended.jac)[: start.size]
+    ended = search(evaluate, start * stretch, jac=True, method=name.upper(), callback=after, options=options)
+    slopes = np.atleast_1d(ended.jac)[: start.size] * stretch
     return Found(
-        angles=np.asarray(ended.x),
+        angles=np.asarray(ended.x) / stretch,
         energy=float(ended.fun),
         converged=bool(ended.success),
         iterations=counter.iterations,

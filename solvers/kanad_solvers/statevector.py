@@ -179,6 +179,19 @@ class Ansatz:
             slopes[place] = 2 * (image[target] @ vector[source] - image[source] @ vector[target])
         return slopes
 
+    def stiffness(self, diagonal: Array) -> Array:
+        """d2<psi|H|psi>/d(angle)^2 at angles of zero, shape (parameters,), hartree/radian^2.
+
+        Args:
+            diagonal: of H, shape (na * nb,), hartree. Couplings between determinants are left out.
+        """
+        made = np.zeros(self.parameters)
+        for place, excitation in enumerate(self.excitations):
+            source, target = self._pairs_at(place)
+            reached = np.concatenate((target[source == 0], source[target == 0]))
+            made[excitation.parameter] += 2 * (diagonal[reached] - diagonal[0]).sum()
+        return made
+
     def excited(self, vector: Array, place: int) -> Array:
         """tau|vector> for one excitation (not its rotation), shape (na * nb,)."""
         excitation = self.excitations[place]

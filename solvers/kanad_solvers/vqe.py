@@ -58,6 +58,7 @@ class Trial:
         circuit: its size.
         program: OpenQASM 3 at some angles, or None.
         kept: what the next point of a path can start from, at some angles; None where angles alone must do.
+        stiffness: about how fast each slope grows with its own angle, hartree/radian^2; None where that is unknown.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Trial:
     circuit: Circuit
     program: Callable[[Array], str | None]
     kept: Callable[[Array], dict[str, Array]] | None = None
+    stiffness: Array | None = None
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
@@ -163,6 +165,7 @@ def _uccsd(window: Window, method: VariationalEigensolver, rng: np.random.Genera
         circuit=circuit(ansatz),
         program=lambda angles: qasm.program(ansatz, angles),
         kept=lambda angles: amplitudes.tensors(window, ansatz, angles),
+        stiffness=ansatz.stiffness(exact.diagonal()),
     )
 
 
@@ -243,6 +246,11 @@ class ExactEnergy:
         )
         return np.asarray(made).ravel()
 
+    def diagonal(self) -> Array:
+        """Energies of the determinants without the core energy, shape (na * nb,), hartree."""
+        window = self._window
+        return np.asarray(direct_spin1.make_hdiag(window.h1, window.eri, window.norb, window.nelec)).ravel()
+
     def energy(self, state: Array) -> float:
         """Total energy of a normalised state, hartree."""
         return float(state @ self.image(state)) + self._window.core_energy
@@ -270,7 +278,7 @@ def _search(
         return _measured(window, trial, method, start, rng, report, watch)
     if method.optimizer in ("l-bfgs-b", "slsqp"):
         slopes = trial.slopes or _by_differences(trial.energy)
-        found = optimizers.by_gradient(method.optimizer, slopes, start, method.max_iterations, report)
+        found = optimizers.by_gradient(method.optimizer, slopes, start, method.max_iterations, report, trial.stiffness)
     else:
         found = optimizers.without_gradient(
             method.optimizer, _penalised(trial), start, method.max_iterations, report, rng
