@@ -37,8 +37,16 @@ STALLED_S = 30.0
 """A client that takes nothing of its answer for so long is cut off."""
 RESERVED_FILES = 64
 FILES_EACH_SLOT = 16
+YOUNG_S = 0.05
+"""A connection that is younger may be about to ask: it gives way to a newcomer only when nobody else does."""
 YOUNG_BODY_S = 0.25
 """A body in transit gives way to a newcomer only when it is older."""
+PATIENCE_S = 0.5
+"""A newcomer waits so long for a place before young ones give way too."""
+LOOK_AGAIN_S = 0.025
+"""Where nobody gave way, nobody is asked for so long: to look at all of them costs time."""
+NEWCOMERS = RESERVED_FILES // 2
+"""How many may wait for a place at once; each holds an open file."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,24 +94,44 @@ class Connections:
         self.cut = 0
         self._open: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
+        self._newcomers = 0
+        self._nobody_until: dict[str, float] = {}
         self._sweeping: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, connection: Connection) -> bool:
-        """Take the connection in; False where there is no place, and nobody to give way."""
+    async def admit(self, connection: Connection) -> bool:
+        """Take the connection in, after `PATIENCE_S` at most; False where nobody gives way to it."""
         address = connection.address
-        if self._by_address[address] >= self.limits.each and not self._make_room(address):
-            self.refused += 1
-            return False
-        if len(self._open) >= self.limits.connections and not self._make_room(self._by_address.most_common(1)[0][0]):
+        if not (self._has_place(address) or await self._finds_place(address) or self._has_place(address, young_s=0.0)):
             self.refused += 1
             return False
         self._open.add(connection)
         self._by_address[address] += 1
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        return True
+
+    def _has_place(self, address: str, young_s: float = YOUNG_S) -> bool:
+        if self._by_address[address] >= self.limits.each and not self._make_room(address, young_s):
+            return False
+        if len(self._open) < self.limits.connections:
+            return True
+        return self._make_room(self._by_address.most_common(1)[0][0], young_s)
+
+    async def _finds_place(self, address: str) -> bool:
+        if self._newcomers >= NEWCOMERS:
+            return False
+        self._newcomers += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not self._has_place(address):
+                    await asyncio.sleep(LOOK_AGAIN_S)
+        except TimeoutError:
+            return False
+        finally:
+            self._newcomers -= 1
         return True
 
     def leave(self, connection: Connection) -> None:
@@ -113,16 +141,21 @@ class Connections:
             self._by_address[connection.address] -= 1
             if not self._by_address[connection.address]:
                 del self._by_address[connection.address]
+                self._nobody_until.pop(connection.address, None)
 
-    def _make_room(self, address: str) -> bool:
+    def _make_room(self, address: str, young_s: float) -> bool:
         """Cut off some connections of `address` that ask for nothing; a part at once, so that a flood costs little."""
         now = asyncio.get_running_loop().time()
-        waiting = [one for one in self._open if one.address == address and one.gives_way(now)]
+        if young_s and now < self._nobody_until.get(address, 0.0):
+            return False
+        waiting = [one for one in self._open if one.address == address and one.gives_way(now, young_s)]
         waiting.sort(key=lambda one: (one.phase is not Phase.LEAVING, one.phase, one.since))
         chosen = waiting[: max(1, len(self._open) // 64)]
         for connection in chosen:
             connection.cut_off()
             self.leave(connection)
+        if not chosen:
+            self._nobody_until[address] = now + LOOK_AGAIN_S
         return bool(chosen)
 
     def _sweep(self) -> None:
@@ -145,6 +178,7 @@ class Connection(TCPServer):
         self.address = str(name[0]) if name else ""
         self.since = self.loop.time()
         self._phase = Phase.SILENT
+        self._peer = peer.Peer(self.writer, self._limits.stalled_s)
         self._served = False
         self._sending_since: float | None = None
         self._lingers = False
@@ -158,10 +192,11 @@ class Connection(TCPServer):
 
     async def run(self) -> None:
         """Serve it to its end."""
-        if not self._connections.admit(self):
+        if not await self._connections.admit(self):
             await self._say_full()
             return
-        peer.CURRENT.set(peer.Peer(self.writer, self._limits.stalled_s))
+        self.since = self.loop.time()
+        peer.CURRENT.set(self._peer)
         try:
             await self._serve()
         except asyncio.CancelledError:
@@ -235,12 +270,19 @@ class Connection(TCPServer):
             self._served = True
             self._look()
 
-    def gives_way(self, now: float) -> bool:
-        """Whether a newcomer may have its place."""
+    def gives_way(self, now: float, young_s: float) -> bool:
+        """Whether a newcomer may have its place. One that is younger than `young_s` may be about to ask."""
         self._look()
-        if self._phase < Phase.BODY or self._phase is Phase.LEAVING:
-            return True
-        return self._phase is Phase.BODY and now - self.since > YOUNG_BODY_S
+        age_s = now - self.since
+        match self._phase:
+            case Phase.SILENT | Phase.HEAD:
+                return age_s > young_s
+            case Phase.BODY:
+                return age_s > YOUNG_BODY_S
+            case Phase.OPEN:
+                return not self._peer.may_write  # it was sent away, and has yet to hang up
+            case phase:
+                return phase in (Phase.IDLE, Phase.LEAVING)
 
     def check(self, now: float) -> None:
         """End it if it takes too long, or if the server goes down and it asks for nothing."""

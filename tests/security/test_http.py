@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
 from kanad_server.http.headers import SECURITY
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, probe, wait_for
 
 HOST = b"Host: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -204,6 +206,24 @@ def test_connections_that_ask_for_nothing_give_way_to_one_that_does(start_server
         for line in lines:
             line.close()
     wait_for(lambda: open_files(server) < 60, "the places to be free again")
+
+
+def test_a_newcomer_waits_a_moment_for_a_place(start_server: Callable[..., Server]) -> None:
+    """Every connection awaits an answer, so none gives way: who comes is refused, unless one of them ends soon."""
+    server = start_server("--slots", "1", KANAD_MAX_CONNECTIONS="16")
+    body = json.dumps(probe(steps=1000, step_ms=20)).encode()
+    post = b"POST /api/v1/experiments HTTP/1.1\r\n" + HOST + JSON + b"Prefer: wait=30\r\nContent-Length: %d\r\n\r\n"
+    ask = b"GET /health/live HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
+    address = httpx.URL(server.url)
+    with ExitStack() as held:
+        lines = [held.enter_context(socket.create_connection((address.host, address.port or 80))) for _ in range(16)]
+        for line in lines:
+            line.sendall(post % len(body) + body)
+        wait_for(lambda: b" 503 " in exchange(server, ask), "every connection to await its answer")
+        newcomer = held.enter_context(socket.create_connection((address.host, address.port or 80), timeout=20))
+        newcomer.sendall(ask)
+        lines[0].close()
+        assert newcomer.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
 def open_files(server: Server) -> int:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from kanad_server import wording
 from kanad_server.errors import BodyTooLarge, Impossible, Malformed, NotJson
@@ -58,6 +59,12 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         if len(parts) > max_bytes:
             raise BodyTooLarge("body_too_large", f"the body has more than {max_bytes} bytes")
     return bytes(parts)
+
+
+async def until_gone(receive: Receive) -> None:
+    """Wait until the client has gone; for after its body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def beside(read: Callable[[bytes], T], body: bytes) -> T:

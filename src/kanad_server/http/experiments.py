@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from kanad_server import wording
 from kanad_server.errors import Conflict, Malformed, no_experiment
 from kanad_server.http import sse
-from kanad_server.http.body import MAX_SHOWN, answer, beside, decoded, query_int, read_body
+from kanad_server.http.body import MAX_SHOWN, answer, beside, decoded, query_int, read_body, until_gone
 from kanad_server.http.specs import decode_spec
 from kanad_server.intake import under
 from kanad_server.journal import Key
@@ -57,7 +56,7 @@ async def submit(request: Request) -> Response:
     (experiment,), is_new = await service.dispatch.submit([prepared.spec], owner=owner, key=key)
     headers = {"Location": f"/api/v1/experiments/{experiment.id}"}
     if wait_s is not None:
-        experiment = await _ended(service, experiment, wait_s)
+        experiment = await _ended(request, experiment, wait_s)
         headers["Preference-Applied"] = f"wait={wait_s}"
     return answer(service.dispatch.seen(experiment), 201 if is_new else 200, headers)
 
@@ -205,14 +204,19 @@ async def experiment_of(request: Request) -> Experiment:
     return experiment
 
 
-async def _ended(service: Service, experiment: Experiment, wait_s: int) -> Experiment:
-    """The experiment once it has ended, after `wait_s` seconds, or when the server goes down."""
+async def _ended(request: Request, experiment: Experiment, wait_s: int) -> Experiment:
+    """The experiment once it has ended, after `wait_s` seconds, or when the client or the server goes."""
+    service = service_of(request)
     if service.journal.committed(experiment.id) is not None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                end = await service.hub.end_of(experiment.id)
-                if end is not None:
-                    return end
+        ending = asyncio.create_task(service.hub.end_of(experiment.id), name="experiment-ends")
+        leaving = asyncio.create_task(until_gone(request.receive), name="client-leaves")
+        try:
+            await asyncio.wait((ending, leaving), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if ending.done() and (end := ending.result()) is not None:
+                return end
+        finally:
+            ending.cancel()
+            leaving.cancel()
     return await service.journal.current(experiment.id) or experiment
 
 

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from kanad_server.batch import Batch, chunk_of
 from kanad_server.errors import Malformed
+from kanad_server.http.body import until_gone
 from kanad_server.http.outlet import forget
 from kanad_server.peer import STALLED_S, Peer, Stalled, peer_of
 from kanad_server.service import Service
@@ -134,7 +135,5 @@ class _Outlet:
 
 
 async def _left(receive: Receive) -> None:
-    """Wait until the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await until_gone(receive)
     raise ConnectionResetError("the viewer has gone")
