@@ -72,6 +72,10 @@ class Cluster:
         wanted = {self._names[worker.pid] for worker in self.workers}
         wait_for(lambda: self._joined() == wanted, "the workers to join", 60)
 
+    def joined(self, worker: subprocess.Popen[bytes]) -> None:
+        """Wait until the scheduler has it."""
+        wait_for(lambda: self._names[worker.pid] in self._joined(), "the worker to join", 60)
+
     def _joined(self) -> set[str]:
         with self._client() as client:
             return {worker["name"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
@@ -86,6 +90,11 @@ class Cluster:
         with self._client() as client:
             tasks = [key for keys in client.processing().values() for key in keys]
             return [*map(str, client.list_datasets()), *map(str, tasks)]
+
+    def topics(self) -> list[str]:
+        """Those of which the scheduler keeps events."""
+        with self._client() as client:
+            return list(client.get_events())
 
     def _start(
         self, kind: str, *options: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()

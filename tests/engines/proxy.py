@@ -43,6 +43,10 @@ class Proxy:
         """From now on for so long nothing goes through; connections hang, or are broken and refused."""
         self._loop.call_soon_threadsafe(self._cut, seconds, is_silent)
 
+    def mend(self) -> None:
+        """From now on everything goes through again."""
+        self._loop.call_soon_threadsafe(self._mend)
+
     def _cut(self, seconds: float, is_silent: bool) -> None:
         self._flows.clear()
         if not is_silent:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,21 @@ def test_a_worker_of_other_versions_is_refused_and_says_why(tmp_path: Path, clus
 WITHOUT_PYSCF = "import sys\nsys.modules['pyscf'] = None\n"
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory for temporary files: the name of a socket there may have 107 characters."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def test_a_worker_whose_children_do_not_start_does_not_join(tmp_path: Path, cluster: Cluster) -> None:
+    far = tmp_path / ("far" * 40)
+    far.mkdir()
+    worker = cluster.add_worker(*PRELOAD, environment={"TMPDIR": str(far)})
+    assert worker.wait(60) != 0
+    assert "child processes do not start (AF_UNIX path too long); see to limits and TMPDIR" in cluster.log()
+
+
 @pytest.mark.parametrize("lacks", ["PySCF", "files"])
 def test_a_worker_that_cannot_run_attempts_does_not_start_and_without_preload_is_refused(
     lacks: str, tmp_path: Path, cluster: Cluster, serve: Serve
@@ -198,3 +215,35 @@ def test_the_estimate_that_says_where_outlives_a_restart(cluster: Cluster, serve
 def test_an_engine_that_is_none_is_refused(setting: str) -> None:
     with pytest.raises(StartRefused, match="engine must be local"):
         choice.check(Settings(engine=setting))
+
+
+def test_workers_that_come_and_go_leave_nothing_in_the_scheduler(cluster: Cluster, serve: Serve) -> None:
+    cluster.mend(0)
+    server = serve(cluster.engine, slots=0)
+    for _ in range(3):
+        worker = cluster.add_worker(*PRELOAD)
+        assert server.ended(server.post(probe(steps=3))["id"])["status"] == "completed"
+        end([worker])
+        wait_for(lambda: not server.system()["slots"], "the slot to go")
+    own = (server.data / choice.ID_FILE).read_text()
+    assert [topic for topic in cluster.topics() if own in topic] == [f"kanad-{own}-0"]
+
+
+def test_a_killed_worker_leaves_no_files_once_another_one_has_started(
+    tmp_path: Path, short_path: Path, cluster: Cluster, serve: Serve
+) -> None:
+    cluster.mend(0)
+    local, temporary = tmp_path / "local", short_path
+    how: dict[str, Any] = {"environment": {"TMPDIR": str(temporary)}}
+    killed = cluster.add_worker(*PRELOAD, "--local-directory", str(local), **how)
+    server = serve(cluster.engine, slots=1)
+    one = server.post(probe(**ENDLESS))["id"]
+    server.running(one)
+    killed.kill()
+    killed.wait()
+    cluster.joined(cluster.add_worker(*PRELOAD, "--local-directory", str(local), **how))
+    server.running(one)
+    cancel(server, one)
+    (kept,) = local.glob("*/worker-*/")
+    assert list(temporary.glob("kanad-*")) == []
+    assert list(kept.glob("attempt-*")) == []

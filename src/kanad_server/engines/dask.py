@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -61,6 +62,8 @@ class DaskEngine:
         self._places: dict[str, Place] = {}
         self._slots: dict[str, list[DaskSlot]] = {}
         self._refused: dict[str, str] = {}
+        self._known: dict[str, str] = {}
+        """Who was there at the last look: a worker that has come to the address of another has another directory."""
         self._asked: dict[str, asyncio.Task[None]] = {}
         self._trouble = "the scheduler has not answered yet"
         self._refresh = asyncio.Event()
@@ -167,14 +170,18 @@ class DaskEngine:
         client.subscribe_topic("all", self._hear_of_workers)
         for slot in self._every_slot():
             client.subscribe_topic(slot.topic, slot.take_in)
-        await self._drop_orphans(client)
-        self.client = client
         log.info("connected to the cluster", extra={"address": self._address})
         try:
             while is_alive():
                 self._refresh.clear()
                 try:
                     await self._look(client)
+                    if self.client is None:
+                        self.client = client  # not before it is known which workers are left
+                        self._changed.set()
+                        for slot in self._every_slot():
+                            slot.rehand()
+                        await self._drop_orphans(client)
                     self._say("")
                 except TimeoutError:
                     self._say("the scheduler does not answer")
@@ -183,8 +190,8 @@ class DaskEngine:
             for asking in self._asked.values():
                 asking.cancel()
             await asyncio.gather(*self._asked.values(), return_exceptions=True)
-        for slot in self._every_slot():
-            slot.unhand()
+            for slot in self._every_slot():
+                slot.unhand()
 
     async def _until_due(self, is_alive: Callable[[], bool]) -> None:
         deadline = asyncio.get_running_loop().time() + REFRESH_S
@@ -213,14 +220,13 @@ class DaskEngine:
         async with asyncio.timeout(ANSWER_S):
             identity = await client.scheduler.identity(n_workers=-1)
         workers = identity["workers"]
+        directories = {address: str(worker["local_directory"]) for address, worker in workers.items()}
         if any(slot.is_adrift for slot in self._every_slot()):
             async with asyncio.timeout(ANSWER_S):
                 await self._take_up(client)
-        for address in [address for address in self._places if address not in workers]:
+        for address in [address for address, known in self._known.items() if directories.get(address) != known]:
             self._remove(address)
-        self._refused = {address: reason for address, reason in self._refused.items() if address in workers}
-        for address in self._asked.keys() - workers.keys():
-            self._asked[address].cancel()
+        self._known = directories
         for address in workers.keys() - self._places.keys() - self._refused.keys() - self._asked.keys():
             asking = self._ask(client, address, str(workers[address].get("name", address)))
             self._asked[address] = asyncio.create_task(asking, name=f"ask-{address}")
@@ -255,14 +261,32 @@ class DaskEngine:
             log.error("a worker of the cluster is refused", extra={"worker": address, "cause": refusal})
             self._refused[address] = refusal
             return
-        place = self._places[address] = Place(address, name, described.memory_mb, described.threads)
-        slots = [DaskSlot(self, place, number, self._gate, self._keeping) for number in range(described.slots)]
+        if described.local_directory != self._known.get(address):
+            return  # it has gone, and another one has its address; that one will be asked
+        place = Place(address, name, described.local_directory, described.memory_mb, described.threads)
+        slots = [
+            DaskSlot(self, place, number, topic, self._gate, self._keeping)
+            for number, topic in enumerate(self._free_topics(described.slots))
+        ]
+        self._places[address] = place
         for slot in slots:
             client.subscribe_topic(slot.topic, slot.take_in)
         self._slots[address] = slots
         self._changed.set()
 
+    def _free_topics(self, count: int) -> list[str]:
+        """Names used again and again: the scheduler keeps each that it has ever heard, with its last batches."""
+        taken = {slot.topic for slot in self._every_slot()}
+        names = (f"{self.prefix}{number}" for number in itertools.count())
+        return list(itertools.islice((name for name in names if name not in taken), count))
+
     def _remove(self, address: str) -> None:
+        """The worker that had this address has gone."""
+        self._refused.pop(address, None)
+        if address in self._asked:
+            self._asked[address].cancel()
+        if address not in self._places:
+            return
         self._places.pop(address).is_there = False
         for slot in self._slots.pop(address):
             slot.lose(f"the worker {address} of the cluster has gone")
@@ -275,10 +299,13 @@ class DaskEngine:
 
     async def _drop_orphans(self, client: Any) -> None:
         """Let the cluster forget what belongs to this server and to no attempt of it."""
-        known = {slot.run_name for slot in self._every_slot() if slot.is_busy}
-        for name in await client.list_datasets():
-            if isinstance(name, str) and name.startswith(self.prefix) and name not in known:
-                await client.unpublish_dataset(name)
+        async with asyncio.timeout(ANSWER_S):
+            names = await client.list_datasets()
+        for name in names:
+            is_known = any(slot.is_busy and slot.run_name == name for slot in self._every_slot())
+            if isinstance(name, str) and name.startswith(self.prefix) and not is_known:
+                async with asyncio.timeout(ANSWER_S):
+                    await client.unpublish_dataset(name)
 
     async def _take_up(self, client: Any) -> None:
         """Attempts that the cluster still has go on; the others are run again."""
@@ -286,7 +313,7 @@ class DaskEngine:
         for slot in self._every_slot():
             if slot.is_adrift:
                 if slot.run_name in pinned:
-                    slot.reattach()
+                    slot.reattach(client)
                 else:
                     slot.interrupt("the cluster lost the attempt with its scheduler")
 

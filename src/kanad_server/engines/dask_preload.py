@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 from kanad_server.engines import dask_worker
+
+REFUSAL = "this worker cannot run experiments"
 
 
 async def dask_setup(worker: Any) -> None:
@@ -20,9 +24,12 @@ async def dask_setup(worker: Any) -> None:
     """
     faults = dask_worker.faults()
     if faults:
-        raise SystemExit(f"this worker cannot run experiments: {'; '.join(faults)}")
+        raise SystemExit(f"{REFUSAL}: {'; '.join(faults)}")
     multiprocessing.current_process().daemon = False  # see `dask_worker.offer`
-    await asyncio.to_thread(dask_worker.warm, worker.state.nthreads)
+    try:
+        await asyncio.to_thread(dask_worker.warm, worker.state.nthreads, Path(worker.local_directory))
+    except (OSError, BrokenProcessPool) as error:
+        raise SystemExit(f"{REFUSAL}: child processes do not start ({error}); see to limits and TMPDIR") from error
 
 
 def dask_teardown(worker: Any) -> None:

@@ -35,13 +35,14 @@ SETTLE_S = 1.0
 """For messages to arrive that came before the end; then the log of events is asked for them."""
 STRIKES = 3
 """How often the log of events is asked for messages that do not come."""
+LOST_MESSAGES = "messages of the attempt were lost between the cluster and the server"
 
 
 class Place:
     """One worker of the cluster: what it has, and what of it is claimed."""
 
-    def __init__(self, address: str, name: str, memory_mb: int, threads: int) -> None:
-        self.address, self.name = address, name
+    def __init__(self, address: str, name: str, local_directory: str, memory_mb: int, threads: int) -> None:
+        self.address, self.name, self.local_directory = address, name, local_directory
         self.memory_mb, self.threads = memory_mb, threads
         self.free_mb, self.free_threads = memory_mb, threads
         self.is_there = True
@@ -63,10 +64,9 @@ class Cluster(Protocol):
 class DaskSlot:
     """A `Slot` on a worker of the cluster."""
 
-    def __init__(self, cluster: Cluster, place: Place, number: int, gate: Gate, keeping: Keeping) -> None:
-        self._cluster, self.place, self._gate, self._keeping = cluster, place, gate, keeping
+    def __init__(self, cluster: Cluster, place: Place, number: int, topic: str, gate: Gate, keeping: Keeping) -> None:
+        self._cluster, self.place, self.topic, self._gate, self._keeping = cluster, place, topic, gate, keeping
         self.name = f"{place.name}-{number}"
-        self.topic = f"{cluster.prefix}{place.address}-{number}"
         self._claimed: Need | None = None
         self._job: Job | None = None
         self._run = ""
@@ -199,12 +199,15 @@ class DaskSlot:
             self._is_over = True
         self._wake.set()
 
-    def reattach(self) -> None:
+    def rehand(self) -> None:
+        """The connection is back: what did not come can be read."""
+        self._wake.set()
+
+    def reattach(self, client: Any) -> None:
         """The connection is back, and the cluster still has the attempt."""
         from distributed import Future
 
         self._has_gap = True  # what came meanwhile is in the scheduler's log
-        client = self._cluster.client
         self._watch(Future(self._run, client))
         # A future that is made anew tells the scheduler nothing by itself.
         client._send_to_scheduler({"op": "client-desires-keys", "keys": [self._run], "client": client.id})
@@ -226,16 +229,21 @@ class DaskSlot:
             spec=job.spec,
             directory=self._cluster.directory,
             checkpoint_s=self._keeping.checkpoint_s,
+            local_directory=self.place.local_directory,
         )
-        future = client.submit(
-            dask_worker.run,
-            remote.encode(order),
-            key=self._run,
-            pure=False,
-            workers=[self.place.address],
-            allow_other_workers=False,
-            resources={dask_worker.MEMORY: limits.memory_mb, dask_worker.THREADS: limits.threads},
-        )
+        try:
+            future = client.submit(
+                dask_worker.run,
+                remote.encode(order),
+                key=self._run,
+                pure=False,
+                workers=[self.place.address],
+                allow_other_workers=False,
+                resources={dask_worker.MEMORY: limits.memory_mb, dask_worker.THREADS: limits.threads},
+            )
+        except Exception as error:  # of many kinds: the client has given up its connection, and the engine not yet
+            self.interrupt(f"the cluster went away before the attempt began: {type(error).__name__}")
+            return
         self._watch(future)
         self._pin = self._beside(client.publish_dataset(**{self._run: future}), "pin")
 
@@ -313,7 +321,7 @@ class DaskSlot:
                 self._tell(batch, hear)
         if self._has_gap:
             self._has_gap = False
-            self.interrupt("messages of the attempt were lost between the cluster and the server")
+            self.interrupt(LOST_MESSAGES)
             self._wake.set()
 
     async def _ended(self, hear: Callable[[Reported], None]) -> Verdict | None:
@@ -336,6 +344,8 @@ class DaskSlot:
             await self._wait_for_more()
             await self._drain(hear)
             self._has_gap |= self._heard < ended.count
+        if self._cluster.client is not None:
+            self.interrupt(LOST_MESSAGES)
         return self._end
 
     async def _wait_for_more(self) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from kanad_server import files
-from kanad_server.engines import forkserver, frames, messages, remote, verdicts, worker
+from kanad_server.engines import frames, messages, remote, verdicts, worker
 from kanad_server.engines.process import WorkerProcess, usage
 
 MEMORY, THREADS = "memory_mb", "threads"
@@ -49,7 +49,6 @@ DISTRIBUTIONS = ("kanad-server", "pyscf", "numpy", "scipy", "distributed")
 _encode_spec = msgspec.json.Encoder().encode
 _no_children = threading.Lock()
 _idle: list[WorkerProcess] = []
-_home: Path | None = None
 
 
 @cache
@@ -108,46 +107,45 @@ async def offer(dask_worker: Any) -> bytes:
             memory_mb=int(has[MEMORY]),
             threads=int(has[THREADS]),
             faults=faults(),
+            local_directory=str(dask_worker.local_directory),
         )
     )
 
 
 def run(order: bytes) -> bytes:
-    """Run one attempt; reports go to the order's topic, and what is returned is an encoded `Ended`."""
+    """Run one attempt; reports go to the order's topic, and what is returned is an encoded `Ended`.
+
+    Raises:
+        RuntimeError: Dask has started it a second time, on another worker at the address of the first.
+    """
     from distributed import get_worker
 
-    dask_worker = get_worker()
-    return _Watch(dask_worker, str(dask_worker.get_current_task()), remote.decode_order(order)).run()
+    dask_worker, decoded = get_worker(), remote.decode_order(order)
+    if decoded.local_directory != dask_worker.local_directory:
+        raise RuntimeError(f"meant for the worker of {decoded.local_directory}, not of {dask_worker.local_directory}")
+    return _Watch(dask_worker, str(dask_worker.get_current_task()), decoded).run()
 
 
-def warm(count: int) -> None:
-    """Start children ahead of the first attempts."""
-    for process in [_take() for _ in range(count)]:
+def warm(count: int, scratch: Path) -> None:
+    """Start children ahead of the first attempts; they work below `scratch`."""
+    for process in [_take(scratch) for _ in range(count)]:
         _put_back(process)
 
 
 def close() -> None:
     """End the idle children."""
-    global _home
     with _no_children:
         idle, _idle[:] = list(_idle), []
-        home, _home = _home, None
     for process in idle:
         process.close()
-    if home is not None:
-        shutil.rmtree(home, ignore_errors=True)
 
 
-def _take() -> WorkerProcess:
+def _take(scratch: Path) -> WorkerProcess:
     """A child without work: an idle one, or a new one."""
-    global _home
     with _no_children:
-        if _home is None:
-            _home = Path(tempfile.mkdtemp(prefix="kanad-"))
-            forkserver.start(str(_home))
         if _idle:
             return _idle.pop()
-    process = WorkerProcess(_home)
+    process = WorkerProcess(scratch)
     try:
         process.launch()
     except BaseException:
@@ -169,6 +167,8 @@ class _Watch:
 
     def __init__(self, dask_worker: Any, key: str, order: remote.Order) -> None:
         self._worker, self._key, self._order = dask_worker, key, order
+        # The worker removes it at its end, and where it is killed the next one that starts there does.
+        self._scratch = Path(dask_worker.local_directory)
         self._count = 0
         self._waiting: list[bytes] = []
         self._flushed_at = 0.0
@@ -216,7 +216,7 @@ class _Watch:
         directory = self._directory()
         keeping = worker.Keeping(str(directory), order.checkpoint_s)
         for _ in range(3):
-            process = _take()
+            process = _take(self._scratch)
             process.cancel_flag.value = 0
             try:
                 spec = _encode_spec(order.spec)
@@ -231,7 +231,7 @@ class _Watch:
         shared = self._order.directory
         if shared is not None and os.access(shared, os.W_OK):
             return Path(shared)
-        return Path(tempfile.mkdtemp(prefix="kanad-attempt-"))
+        return Path(tempfile.mkdtemp(prefix="attempt-", dir=self._scratch))
 
     def _listen(self, process: WorkerProcess) -> bytes | None:
         """Forward what the child says, to its end marker; None when it has died or was killed."""

@@ -28,6 +28,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     spec: Spec
     directory: str | None = None
     checkpoint_s: float = 5.0
+    local_directory: str = ""
+    """That of the worker which was meant: another one that has its address now does not run it."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int
     threads: int
     faults: tuple[str, ...] = ()
+    local_directory: str = ""
+    """No two workers have had the same, while an address may have had many."""
 
 
 encode = msgspec.msgpack.Encoder().encode
