@@ -9,9 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from kanad_server.cli.main import app
 from kanad_solvers.registry import METHODS
 from tests.support.server import Server, probe
 
@@ -20,9 +23,9 @@ NOWHERE = "http://127.0.0.1:9"
 RUN = ("run", EXAMPLE, "--method", "sqd", "--n-states", "3")
 
 
-def kanad(*words: str, url: str) -> subprocess.CompletedProcess[str]:
-    """What a command prints and how it ends."""
-    command = [sys.executable, "-m", "kanad_server", *words, "--url", url]
+def kanad(*words: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What a command prints and how it ends; `url` is that of the server, for a command that asks one."""
+    command = [sys.executable, "-m", "kanad_server", *words, *([] if url is None else ["--url", url])]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -218,6 +221,65 @@ def test_show_export_retry_estimate_and_methods(server: Server, tmp_path: Path) 
     assert "samples_per_batch" in kanad("methods", "sqd", url=server.url).stdout
     events = kanad("watch", ident, "--json", url=server.url).stdout.splitlines()
     assert [json.loads(line)["seq"] for line in events] == list(range(1, len(events) + 1))
+
+
+def every_command(server: Server, folder: Path) -> dict[str, list[str]]:
+    """Words for each command, in an order in which they go; `server` has one slot."""
+    url, data = ["--url", server.url], ["--data-dir", str(server.data)]
+    done = server.ended(server.post(probe(steps=1))["id"])["id"]
+    failed = server.ended(server.post(probe(fault="raise"))["id"])["id"]
+    busy, waits = (server.post(probe(steps=100_000, step_ms=10, name=name))["id"] for name in ("busy", "waits"))
+    server.running(busy)
+    created = kanad("token", "create", "--name", "eve", "--json", "--data-dir", str(folder / "others"))
+    return {
+        "ls": url,
+        "show": [done, *url],
+        "watch": [done, *url],
+        "priority": [waits, "5", *url],
+        "cancel": [busy, *url],
+        "retry": [failed, *url],
+        "export": [done, "events.csv", "--to", str(folder), *url],
+        "estimate": ["H2", *url],
+        "methods": url,
+        "run": ["H2", "--no-wait", *url],
+        "doctor": data,
+        "backup": [str(folder / "backup"), *data],
+        "restore": [str(folder / "backup"), "--data-dir", str(folder / "restored")],
+        "import": [str(folder / "all.jsonl"), "--data-dir", str(folder / "imported")],
+        "token create": ["--name", "ana", "--data-dir", str(folder / "others")],
+        "token ls": ["--data-dir", str(folder / "others")],
+        "token revoke": [json.loads(created.stdout)["id"], "--data-dir", str(folder / "others")],
+        "token forget": ["--data-dir", str(folder / "others")],
+    }
+
+
+def names_of(command: Any, before: str = "") -> list[str]:
+    """The commands that there are, those of `token` by two words."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return [before.strip()]
+    return [name for word, found in inner.items() for name in names_of(found, f"{before} {word}")]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_every_command_prints_into_a_pipe(
+    start_server: Callable[..., Server], tmp_path: Path, as_json: bool
+) -> None:
+    server = start_server("--slots", "1")
+    commands = every_command(server, tmp_path)
+    assert set(commands) == set(names_of(typer.main.get_command(app))) - {
+        "serve",
+        "load",
+    }  # these have tests of their own
+    kanad("export", str(tmp_path / "all.jsonl"), "--data-dir", str(server.data))
+    for name, words in commands.items():
+        done = kanad(*name.split(), *words, *(["--json"] * as_json))
+        assert done.returncode == 0, (name, done.stderr)
+        assert "\x1b" not in done.stdout + done.stderr, name
+        assert done.stdout, name
+        if as_json:
+            assert done.stderr == "", name
+            assert all(isinstance(json.loads(line), dict | list) for line in done.stdout.splitlines()), name
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(server: Server) -> None:

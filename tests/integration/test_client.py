@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from kanad_server.client import (
+    ApiError,
     Client,
     Conflict,
     ExperimentCancelled,
     ExperimentFailed,
     InvalidInput,
+    NotAllowed,
+    NotConverged,
     NotFound,
     OutOfMemory,
     SomeFailed,
     SyncClient,
+    TimedOut,
     TooLarge,
+    Unavailable,
     Unreachable,
     WorkerLost,
 )
-from kanad_server.wire import Convergence, Status
+from kanad_server.client.errors import failure, refusal
+from kanad_server.wire import Convergence, Experiment, Problem, Status
 from tests.support.lines import breaking_line, is_stream
 from tests.support.server import Server, is_alive, probe
+
+FAILED: dict[str, Any] = {
+    "id": "any", "name": "", "tags": [], "priority": 0, "status": "failed", "spec_hash": "", "attempt": 1,
+    "spec": {"molecule": {"library": "H2"}, "method": {"name": "hf"}}, "progress": {}, "last_seq": 4,
+    "created_at": "2026-01-01T00:00:00.000Z",
+}  # fmt: skip
 
 
 async def test_submit_watch_and_fetch(server: Server) -> None:
@@ -71,6 +87,33 @@ async def test_a_submission_over_a_line_that_breaks_runs_once(server: Server) ->
     assert [item["id"] for item in found] == [run.id]
 
 
+async def test_nothing_is_posted_twice_over_a_line_cut_a_hundred_times(server: Server) -> None:
+    """Every other connection breaks, in the head of an answer, in its body or behind it."""
+    connections = 0
+
+    def budget(request: bytes, cuts: int) -> int | None:
+        nonlocal connections
+        connections += 1
+        return 1 + 53 * (cuts % 31) if connections % 2 and cuts < 100 else None
+
+    posted, members, number = [], [], 0
+    async with breaking_line(server.url, budget) as line:
+        while line.cuts < 100:
+            async with Client(line.url) as client:
+                number += 1
+                one = await client.submit(probe(steps=0, name=f"cut {number}"))
+                two = await client.submit_batch([probe(steps=0, name=f"cut {number}, {half}") for half in "ab"])
+                posted += [one.id, *(run.id for run in two)]
+                campaign = await client.submit_campaign(
+                    {"template": probe(steps=0), "experiments": [{"name": f"cut {number}, c"}]}
+                )
+                members += [member.experiment_id for member in await client.summary(campaign.id)]
+    async with Client(server.url) as client:
+        found = [experiment.id async for experiment in client.experiments(q="cut ", limit=200)]
+    assert sorted(found) == sorted(posted + members)
+    assert len(set(found)) == len(found) == 4 * number
+
+
 async def test_a_retry_over_a_line_that_breaks_is_one_attempt(server: Server) -> None:
     async with Client(server.url) as client:
         run = await client.submit(probe(fault="raise"))
@@ -85,6 +128,36 @@ async def test_a_retry_over_a_line_that_breaks_is_one_attempt(server: Server) ->
     ):
         again = (await client.retry(run.id)).experiment
     assert (line.cuts, again.attempt) == (1, 2)
+
+
+async def test_what_is_deleted_over_a_line_that_breaks_is_deleted(server: Server) -> None:
+    async with (
+        breaking_line(
+            server.url, lambda request, cuts: 20 if request.startswith(b"DELETE") and not cuts else None
+        ) as line,
+        Client(line.url) as client,
+    ):
+        run_id = server.post(probe(steps=0))["id"]
+        await asyncio.to_thread(server.ended, run_id)
+        await client.delete(run_id)
+        assert line.cuts == 1
+        with pytest.raises(NotFound):
+            await client.delete(run_id)
+
+
+async def test_a_server_that_is_another_programs_is_an_error_of_the_client() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
+        writer.close()
+
+    other = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with other, Client(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}", patience_s=0.1) as client:
+        with pytest.raises(ApiError, match="none of kanad-server's answers") as caught:
+            await client.system()
+        with pytest.raises(Unreachable):
+            await anext(client.events("any"))
+    assert caught.value.code == "unexpected_answer"
 
 
 async def test_a_refusal_carries_code_and_fields(server: Server) -> None:
@@ -110,6 +183,28 @@ async def test_the_list_is_walked_page_by_page(server: Server) -> None:
             await client.submit(probe(steps=0, name=f"walk {number}"))
         names = [experiment.name async for experiment in client.experiments(q="walk", limit=1, sort="name")]
     assert names == ["walk 0", "walk 1", "walk 2"]
+
+
+async def test_the_list_is_asked_by_status(server: Server) -> None:
+    async with Client(server.url) as client:
+        done = await client.submit(probe(steps=0, name="by status, short"))
+        await done.result()
+        endless = await client.submit(probe(steps=100_000, step_ms=10, name="by status, long"))
+        await anext(event async for event in endless.events() if isinstance(event, Convergence))
+
+        async def found(status: str) -> list[str]:
+            return [experiment.id async for experiment in client.experiments(status=status, q="by status")]
+
+        assert (await found("completed"), await found("running"), await found("failed")) == (
+            [done.id],
+            [endless.id],
+            [],
+        )
+        await endless.cancel()
+        await endless.ended()
+        assert await found("cancelled") == [endless.id]
+        with pytest.raises(InvalidInput, match="must be one of"):
+            await found("done")
 
 
 async def test_nobody_there_is_unreachable() -> None:
@@ -161,6 +256,51 @@ async def test_errors_are_typed_by_code(server: Server) -> None:
         with pytest.raises(OutOfMemory):
             await full.result()
     assert large.value.problem.details["estimate"]["suggestion"]
+
+
+def test_every_code_of_the_protocol_has_its_error() -> None:
+    protocol = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+    of_status = {
+        400: InvalidInput, 401: NotAllowed, 403: NotAllowed, 404: NotFound, 405: ApiError, 409: Conflict,
+        413: InvalidInput, 415: InvalidInput, 422: InvalidInput, 429: Unavailable, 500: ApiError, 503: Unavailable,
+    }  # fmt: skip
+    rows = {int(row[1]): row[2] for row in re.finditer(r"^\| (\d{3}) \| (`.*) \|$", protocol, re.MULTILINE)}
+    assert set(rows) == set(of_status)
+    for status, row in rows.items():
+        for code in re.findall(r"`([a-z_]+)`", row):
+            error = refusal(Problem(title="", status=status, detail="the rule", code=code))
+            assert type(error) is (TooLarge if code == "too_large" else of_status[status]), code
+            assert (error.code, "the rule" in str(error)) == (code, True)
+
+    of_code = {
+        "worker_lost": WorkerLost, "worker_crashed": WorkerLost, "out_of_memory": OutOfMemory, "timeout": TimedOut,
+        "not_converged": NotConverged, "bad_result": ExperimentFailed, "solver_failed": ExperimentFailed,
+        "invalid_spec": ExperimentFailed,
+    }  # fmt: skip
+    (codes,) = re.findall(r"^Errors of failed experiments: (.*?)\n\n", protocol, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`([a-z_]+)`", codes)) - {"max_attempts"} == set(of_code)
+    for code, kind in of_code.items():
+        experiment = msgspec.convert(FAILED | {"error": {"code": code, "message": "why"}}, Experiment)
+        assert type(failure(experiment)) is kind, code
+        assert failure(experiment).code == code
+
+
+async def test_what_takes_too_long_and_what_finds_no_place_have_errors_of_their_own(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server("--slots", "1", KANAD_MAX_WAITING="1")
+    async with Client(server.url, patience_s=0.5) as client:
+        late = await client.submit(probe(steps=100_000, step_ms=10, limits={"wall_s": 1, "memory_mb": 256}))
+        with pytest.raises(TimedOut) as caught:
+            await late.result()
+        assert caught.value.code == "timeout"
+        endless = await client.submit(probe(steps=100_000, step_ms=10))
+        await anext(event async for event in endless.events() if isinstance(event, Convergence))
+        await client.submit(probe(steps=1))
+        with pytest.raises(Unavailable) as full:
+            await client.submit(probe(steps=2))
+        assert (full.value.problem.status, full.value.code) == (503, "queue_full")
+        await endless.cancel()
 
 
 async def test_map_keeps_order_and_says_what_became_of_each(server: Server) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from kanad_server.client import specs
-from kanad_server.client.errors import ClientError, SomeFailed, Unreachable
-from kanad_server.client.line import PATIENCE_S, Line
+from kanad_server.client.errors import ClientError, NotFound, SomeFailed
+from kanad_server.client.line import PATIENCE_S, Line, decoded
 from kanad_server.client.local import private_server
 from kanad_server.client.run import Run
 from kanad_server.client.specs import Described, MoleculeLike
@@ -252,13 +252,12 @@ class Client:
             Conflict: it is queued, running or completed.
         """
         attempt = (await self.experiment(experiment_id)).attempt
-        path = f"/experiments/{experiment_id}/retry"
-        try:
-            response = await self._ready.once("POST", path)
-        except Unreachable:
-            now = await self.experiment(experiment_id)
-            return Run(self, now) if now.attempt > attempt else await self.retry(experiment_id)
-        return Run(self, msgspec.json.decode(response.content, type=Experiment))
+
+        async def is_done() -> bool:
+            return (await self.experiment(experiment_id)).attempt > attempt
+
+        response = await self._ready.act("POST", f"/experiments/{experiment_id}/retry", is_done)
+        return await self.run(experiment_id) if response is None else Run(self, decoded(response, Experiment))
 
     async def delete(self, experiment_id: str) -> None:
         """Forget an experiment that has ended, with its log, result and files.
@@ -266,7 +265,15 @@ class Client:
         Raises:
             Conflict: it has not ended.
         """
-        await self._ready.request("DELETE", f"/experiments/{experiment_id}")
+
+        async def is_done() -> bool:
+            try:
+                await self.experiment(experiment_id)
+            except NotFound:
+                return True
+            return False
+
+        await self._ready.act("DELETE", f"/experiments/{experiment_id}", is_done)
 
     async def artifacts(self, experiment_id: str) -> list[Artifact]:
         """The files of a completed experiment."""

@@ -6,7 +6,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import httpx
@@ -91,24 +91,41 @@ class Line:
             ApiError: the server refused it (a subclass by status and code).
             Unreachable: nobody answers: at once where nobody ever did, else when the patience is over.
         """
-        response = await self.request(method, path, **options)
-        return msgspec.json.decode(response.content, type=kind)
+        return decoded(await self.request(method, path, **options), kind)
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """As `call`, undecoded."""
         patience = Patience(self._patience_s)
         while True:
             try:
-                return await self.once(method, path, **options)
-            except Unreachable as error:
-                is_nobody_there = isinstance(error.__cause__, httpx.ConnectError) and not self._has_answered
-                if is_nobody_there or not await patience.pause():
-                    raise
-            except Unavailable as error:
-                if not await patience.pause(min(error.retry_after_s, LONGEST_PAUSE_S)):
-                    raise
+                return await self._once(method, path, **options)
+            except (Unreachable, Unavailable) as error:
+                await self._pause(patience, error)
 
-    async def once(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def act(self, method: str, path: str, is_done: Callable[[], Awaitable[bool]]) -> httpx.Response | None:
+        """A request that must not be met twice: where its answer was lost, `is_done` looks before it is sent again.
+
+        Returns its answer; None where that was lost, and it is done.
+        """
+        patience = Patience(self._patience_s)
+        while True:
+            try:
+                return await self._once(method, path)
+            except (Unreachable, Unavailable) as error:
+                await self._pause(patience, error)
+            if await is_done():
+                return None
+
+    async def _pause(self, patience: Patience, error: Unreachable | Unavailable) -> None:
+        """Wait before the next try; raises the error where there should be none."""
+        if isinstance(error, Unreachable):
+            is_nobody_there = isinstance(error.__cause__, httpx.ConnectError) and not self._has_answered
+            if is_nobody_there or not await patience.pause():
+                raise error
+        elif not await patience.pause(min(error.retry_after_s, LONGEST_PAUSE_S)):
+            raise error
+
+    async def _once(self, method: str, path: str, **options: Any) -> httpx.Response:
         """One try."""
         try:
             response = await self._http.request(method, path, **options)
@@ -136,8 +153,8 @@ class Line:
                     additional_headers=self._headers,
                 ) as socket:  # fmt: skip
                     async for frame in socket:
-                        decoded = _decode_events(frame)
-                        for event in decoded if isinstance(decoded, list) else [decoded]:
+                        found = _decode_events(frame)
+                        for event in found if isinstance(found, list) else [found]:
                             if event.seq > after:
                                 after = event.seq
                                 patience.renew()
@@ -149,6 +166,9 @@ class Line:
                 if error.response.status_code in (401, 403, 404):
                     raise refusal(_unexpected(error.response.status_code, str(error))) from error
                 reason = str(error)
+            except msgspec.MsgspecError as error:
+                words = f"{stream} sends an event that this client does not know; is one of them newer? {error}"
+                raise refusal(_unexpected(200, words)) from error
             except (OSError, EOFError, websockets.InvalidHandshake, TimeoutError) as error:
                 reason = str(error) or type(error).__name__
             if code == DONE:
@@ -160,11 +180,24 @@ class Line:
                 raise Unreachable(f"{self.url}: the event stream could not be resumed: {reason}")
 
 
+def decoded(response: httpx.Response, kind: type[T]) -> T:
+    """What an answer says.
+
+    Raises:
+        ApiError: it is nothing that this client understands.
+    """
+    try:
+        return msgspec.json.decode(response.content, type=kind)
+    except msgspec.MsgspecError as error:
+        words = f"{response.url} answers what is none of kanad-server's answers, or that of another version: {error}"
+        raise refusal(_unexpected(response.status_code, words)) from error
+
+
 def _refusal(response: httpx.Response) -> ApiError:
     try:
         error = refusal(msgspec.json.decode(response.content, type=Problem))
     except msgspec.MsgspecError:
-        error = refusal(_unexpected(response.status_code, "this does not seem to be a kanad-server"))
+        error = refusal(_unexpected(response.status_code, f"{response.url} does not seem to be a kanad-server's"))
     if isinstance(error, Unavailable):
         after = response.headers.get("retry-after", "")
         error.retry_after_s = float(after) if after.isascii() and after.isdigit() else 0.0

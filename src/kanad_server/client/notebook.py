@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kanad_server.wire import Event
 
 SHOWN_EVERY_S = 0.2
-_SCRIPT = Path(__file__).with_name("widget.js")
+SCRIPT = Path(__file__).with_name("widget.js")
 
 
 def has_widgets() -> bool:
@@ -42,7 +42,7 @@ def _widget_class() -> Any:
     import traitlets
 
     class RunWidget(anywidget.AnyWidget):
-        _esm = _SCRIPT.read_text()
+        _esm = SCRIPT.read_text()
         view = traitlets.Dict().tag(sync=True)
 
     return RunWidget

@@ -12,6 +12,8 @@ from kanad_solvers.spec import name_of
 
 MAX_POINTS = 2_000
 WIDTH, HEIGHT = 480, 150
+STEPS = ("scan", "optimisation")
+"""Series whose every entry is a whole calculation: they are charted in place of what converges within one."""
 Plain: TypeAlias = dict[str, Any]
 
 
@@ -49,11 +51,12 @@ class View:
                 plain["percent"] = max(plain["percent"], round(100 * (stage + 1) / (last + 1)))
                 plain["words"] = message
             case Convergence(series=series, energy_hartree=energy):
-                self._add(series, energy)
+                if plain["series"] not in STEPS:
+                    self._add(series, energy)
             case Point(energy_hartree=energy):
-                self._add("scan", energy)
+                self._add(STEPS[0], energy)
             case Geometry(energy_hartree=energy, coordinates_angstrom=rows):
-                self._add("optimisation", energy)
+                self._add(STEPS[1], energy)
                 if plain["structure"] is not None:
                     plain["structure"] = plain["structure"] | {"positions": rows}
             case State():
