@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenTab
+from tests.browser.tab import Tab
 from tests.browser.world import SPECS, Runs
 from tests.engines.cluster import PRELOAD, Cluster, end
 from tests.support.server import Server
@@ -53,10 +54,16 @@ def test_a_run_is_shown_alike_and_the_queue_follows_the_cluster(
     expect(slots).to_have_count(2, timeout=60_000)
     assert tab.loads == 1
 
-    shown = []
-    for one, identity in ((server, runs["sqd"]), (there, there.post(SPECS["sqd"])["id"])):
-        tab = open_tab(one)
-        page = tab.go(f"/runs/{identity}")
-        tab.status("Completed")
-        shown.append((TIMES.sub("", page.locator("main").inner_text()), tab.energy(), tab.chart_points()))
-    assert shown[0] == shown[1]
+    elsewhere = there.post(SPECS["sqd"])["id"]
+    there.ended(elsewhere)
+    assert shown(open_tab(server), server, runs["sqd"]) == shown(open_tab(there), there, elsewhere)
+
+
+def shown(tab: Tab, server: Server, identity: str) -> tuple[str, float, int]:
+    """What the page of a run says but the times, its energy, and the points of its chart, once all of it is there."""
+    points = sum(event.get("series") == "sqd" for event in server.events(identity))
+    page = tab.go(f"/runs/{identity}")
+    tab.status("Completed")
+    tab.until(f"kanadSeen.labels.at(-1) === {points}", "all points")
+    expect(page.locator("main")).not_to_contain_text("Loading")
+    return TIMES.sub("", page.locator("main").inner_text()), tab.energy(), tab.chart_points()

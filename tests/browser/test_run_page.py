@@ -60,7 +60,7 @@ def test_key_figures_are_the_results_with_their_units(tab: Tab, server: Server, 
 
 def test_chart_has_references_the_band_of_chemical_accuracy_and_an_error_view(tab: Tab, runs: Runs) -> None:
     page = tab.go(f"/runs/{runs['vqe']}")
-    tab.until("kanadSeen.labels.at(-1) > 2", "the chart")
+    tab.until("kanadSeen.labels.at(-1) > 1", "the chart")
     chart = page.get_by_label("Convergence", exact=True)
     legend = chart.locator("figcaption")
     for name in ("Hartree–Fock", "Exact (FCI)", "Chemical accuracy, ±1 kcal/mol"):

@@ -61,6 +61,10 @@ def test_twenty_thousand_points_are_drawn_and_zoomed(tab: Tab, server: Server) -
     tab.button("Whole range").wait_for()
     page.keyboard.press("ArrowRight")
     assert "Probe" in chart.locator(".readout[aria-live]").inner_text()
+    for _ in range(60):
+        page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    assert "Probe" in chart.locator(".readout[aria-live]").inner_text(), "a zoom has an end"
     chart.get_by_role("button", name="Show data").click()
     assert chart.locator(".data-table tbody tr").count() == 1000, "the table is bounded; the CSV has all"
 
@@ -79,7 +83,7 @@ def test_zoom_and_pause_hold_while_points_come(tab: Tab, server: Server) -> None
     page.get_by_label("Convergence", exact=True).get_by_role("application").focus()
     page.keyboard.press("+")
     tab.button("Whole range").wait_for()
-    now = tab.chart_points()
+    now = max(60, tab.chart_points())  # by then the values are equal to their last digits
     tab.until(f"kanadSeen.labels.at(-1) > {now + 20}", "more points")
     assert tab.button("Whole range").count() == 1, "the zoom is still there"
     tab.button("Cancel").click()

@@ -55,6 +55,10 @@ export interface PlotProps {
 const COUNTED: ReadonlySet<string> = new Set(["Iteration", "Step"]);
 /** Steps between the ticks of such an axis. */
 const WHOLE = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((power) => [power, 2 * power, 5 * power]);
+/** The smallest part of the x axis that a zoom shows. */
+const LEAST_PART = 1e-5;
+/** The least height of the y axis, relative to its values: below it, ticks would be closer than two doubles are. */
+const LEAST_HEIGHT = 1e-9;
 
 export function Plot(props: PlotProps) {
   const body = useRef<HTMLDivElement>(null);
@@ -68,7 +72,8 @@ export function Plot(props: PlotProps) {
   // What needs a new chart; everything else is new data in the old one.
   const form = JSON.stringify([props.traces.map(({ name, colour, dash, points, width }) => [name, colour, dash, points, width]), props.log, props.reverse, props.xLabel, props.yLabel, props.xNames, dark]);
 
-  function setZoom(range: [number, number] | null): void {
+  function setZoom(asked: [number, number] | null): void {
+    const range = asked && atLeast(asked, extent(latest.current.x));
     zoom.current = range;
     setZoomed(range !== null);
     if (chart.current) fit(chart.current, latest.current, range);
@@ -102,11 +107,12 @@ export function Plot(props: PlotProps) {
   function onKeyDown(event: KeyboardEvent): void {
     const made = chart.current;
     if (!made || !props.x.length) return;
-    const [low, high] = zoom.current ?? extent(props.x);
+    const whole = extent(props.x);
+    const [low, high] = zoom.current ?? whole;
     const middle = made.cursor.idx === null || made.cursor.idx === undefined ? (low + high) / 2 : props.x[made.cursor.idx]!;
     const half = (high - low) / 2;
     if (event.key === "+" || event.key === "=") setZoom([middle - half / 2, middle + half / 2]);
-    else if (event.key === "-") setZoom(half * 4 >= extent(props.x)[1] - extent(props.x)[0] ? null : [middle - half * 2, middle + half * 2]);
+    else if (event.key === "-") setZoom(half * 4 >= whole[1] - whole[0] ? null : [middle - half * 2, middle + half * 2]);
     else if (event.key === "0" || event.key === "Escape") setZoom(null);
     else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
       const right = event.key === "ArrowRight";
@@ -181,6 +187,12 @@ function extent(x: number[]): [number, number] {
   return first === last ? [first - 0.5, last + 0.5] : [first, last];
 }
 
+/** The range, widened about its middle to the least part of the whole. */
+function atLeast([low, high]: [number, number], [first, last]: [number, number]): [number, number] {
+  const half = Math.max(high - low, (last - first) * LEAST_PART) / 2;
+  return [(low + high) / 2 - half, (low + high) / 2 + half];
+}
+
 function fit(chart: uPlot, props: PlotProps, zoom: [number, number] | null): void {
   const [low, high] = extent(props.x);
   const room = props.xNames ? 0.25 : 0;
@@ -203,7 +215,8 @@ function rangeOf(latest: Latest, low: number | null, high: number | null): [numb
   if (!places.length) return [0, 1];
   let [bottom, top] = [Math.min(...places), Math.max(...places)];
   if (sticks) bottom = Math.min(0, bottom);
-  const room = (top - bottom) * 0.08 || Math.abs(top) * 1e-6 || 1e-6;
+  const least = Math.max(Math.abs(bottom), Math.abs(top)) * LEAST_HEIGHT;
+  const room = Math.max((top - bottom) * 0.08, least) || 1e-6;
   return [sticks ? bottom : bottom - room, top + room];
 }
 
