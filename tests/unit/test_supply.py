@@ -55,8 +55,9 @@ def needed(extra: str) -> set[str]:
 
 @cache
 def weight_mb(name: str) -> float:
-    """Of the files that were installed."""
-    paths = [Path(str(file.locate())) for file in distribution(name).files or []]
+    """Of the files that were installed, without the bytecode that some installers make of them at once."""
+    files = [file for file in distribution(name).files or [] if "__pycache__" not in file.parts]
+    paths = [Path(str(file.locate())) for file in files]
     return sum(path.stat().st_size for path in paths if path.exists()) / 2**20
 
 
