@@ -63,6 +63,8 @@ MP2_S = 3e-10
 CCSD_S = 2.7e-10
 TRIPLES_S = 2.5e-10
 DETERMINANT_S = 3e-9
+MACRO_START_S = 1.2e-2
+MACRO_S = 1.2e-9
 SUBSPACE_S = 4e-6
 SELECTED_S = 6e-6
 SAMPLED_S = 5e-7
@@ -73,6 +75,8 @@ LAYERED_ENERGIES = 800
 SCF_CYCLES = 12
 CLUSTER_CYCLES = 12
 DAVIDSON_CYCLES = 15
+MACRO_CYCLES = 15
+"""Of CASSCF: in each, integrals with two occupied or active orbitals are made, and the CI is solved a few times."""
 GRID_POINTS = (2_000, 5_000, 8_000, 11_000, 18_000, 30_000, 45_000, 60_000, 80_000, 100_000)
 """Grid points of an atom at PySCF's levels 0 to 9, after pruning, roughly."""
 
@@ -91,10 +95,14 @@ def basis_functions(spec: Spec, parsed: Parsed) -> int:
     return sum(basis_sets.size(spec.basis, symbol, spec.cartesian) or 0 for symbol in parsed.geometry.symbols)
 
 
+def explicit_electrons(spec: Spec, parsed: Parsed) -> int:
+    """Electrons that no effective core potential stands for."""
+    return parsed.electrons - sum(basis_sets.ecp_electrons(spec.basis, symbol) for symbol in parsed.geometry.symbols)
+
+
 def active(spec: Spec, parsed: Parsed, basis_functions: int) -> tuple[int, int, int]:
     """(orbitals, alpha electrons, beta electrons) of what is correlated."""
-    core_of_ecp = sum(basis_sets.ecp_electrons(spec.basis, symbol) for symbol in parsed.geometry.symbols)
-    electrons, orbitals = parsed.electrons - core_of_ecp, basis_functions
+    electrons, orbitals = explicit_electrons(spec, parsed), basis_functions
     chosen = spec.active_space
     freezes = chosen is not None and chosen.frozen_core
     if freezes or (isinstance(spec.method, Correlated) and spec.method.frozen_core):
@@ -197,6 +205,7 @@ class _Work:
         self.spec, self.method, self.functions = spec, spec.method, functions
         self.atoms = len(parsed.geometry.symbols)
         self.orbitals, self.alpha, self.beta = active(spec, parsed, functions)
+        self.core = (explicit_electrons(spec, parsed) - self.alpha - self.beta) // 2
         self.is_restricted = parsed.multiplicity == 1 and getattr(spec.method, "reference", "auto") != "uhf"
         self._count = determinants(self.orbitals, self.alpha, self.beta)
 
@@ -272,7 +281,8 @@ class _Work:
             roots = self._roots()
             one = DETERMINANT_S * count * n * max(self.alpha, 1) * DAVIDSON_CYCLES * roots
             if isinstance(method, OptimizedActiveSpace):
-                one = 10 * one + 40 * (base.seconds + 2e-9 * self.functions**4 * n)
+                rotation = MACRO_START_S + MACRO_S * self.functions**4 * (self.core + n)
+                one = MACRO_CYCLES * (rotation + 2.5 * one)
             return Price(base.seconds + one, memory_mb)
         if isinstance(method, SampledSubspace):
             return self._sampled(base, method, count)
