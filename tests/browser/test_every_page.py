@@ -75,10 +75,11 @@ def test_page_is_accessible_and_whole_and_quiet(name: str, tab: Tab, runs: Runs)
         tab.page.emulate_media(color_scheme=theme)
         tab.until("!document.getAnimations().length", "the colours to be there")
         found[theme] = violations(tab, inside)
-    for width in (2560, 640, 390, 320):  # 640 px: a window of 1280 px at a zoom of 200 %
+    for width in (2560, 2000, 1280, 640, 390, 320):  # 640 px: a window of 1280 px at a zoom of 200 %
         tab.page.set_viewport_size({"width": width, "height": 700})
         tab.until(f"innerWidth === {width}", "the width")
-        found[str(width)] = tab.seen("wide()")
+        tab.seen("drawn(2)")
+        found[str(width)] = [*tab.seen("wide()"), *tab.seen("cut()"), *tab.seen("overlapping()")]
     told = [f"{where}: {one}" for where, wrong in found.items() for one in wrong]
     assert not told, "\n".join(told)
 

@@ -9,7 +9,7 @@ import sys
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.browser.tab import Tab
 from tests.browser.world import H2_HARTREE, Runs
@@ -63,6 +63,22 @@ def test_refused_run_puts_the_focus_on_the_wrong_field(tab: Tab) -> None:
     tab.button("Run").click()
     tab.until("document.activeElement.getAttribute('aria-invalid') === 'true'", "the focus on the wrong field")
     assert urlsplit(page.url).path == "/new"
+
+
+def test_what_is_half_typed_stays_while_answers_arrive(tab: Tab) -> None:
+    tab.refusals_expected = True
+    held: list[Route] = []
+    tab.page.route("**/api/v1/estimate", lambda route: held.append(route))
+    page = tab.go("/new")
+    field = page.get_by_label("Multiplicity (2S+1)")
+    field.fill("2")
+    tab.wait(lambda: held, "the estimate of what was there before")
+    held[0].continue_()
+    page.get_by_text("Basis functions").wait_for()
+    assert field.input_value() == "2"
+    page.unroute("**/api/v1/estimate")
+    field.press("Tab")
+    told_at(field, "2")
 
 
 def test_dropped_file_is_read(tab: Tab) -> None:

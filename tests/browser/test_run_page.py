@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from kanad_server import clock
 from kanad_server.store import SqliteStore
@@ -20,6 +20,7 @@ from tests.support.server import Server, probe
 
 pytestmark = pytest.mark.browser
 
+EV_PER_HARTREE = 27.211386245981  # CODATA 2022
 ALWAYS = ["Log", "Input", "Provenance"]
 TABS = {
     "h2": ["Levels", "Geometry", *ALWAYS],
@@ -72,6 +73,44 @@ def test_chart_has_references_the_band_of_chemical_accuracy_and_an_error_view(ta
     tab.changed(drawing, before)
     tab.button("SCF").click()
     tab.until("/SCF energy/.test(document.querySelector('.plot-body').getAttribute('aria-label'))", "the other series")
+
+
+def test_levels_are_drawn_at_the_energies_of_the_result(tab: Tab, server: Server, runs: Runs) -> None:
+    page = tab.go(f"/runs/{runs['excited']}?tab=levels")
+    result = server.result(runs["excited"])
+    energies = [EV_PER_HARTREE * energy for energy in result["orbitals"]["energies_hartree"]]
+    homo = sum(filling > 0.5 for filling in result["orbitals"]["occupations"])
+    orbitals = drawn_levels(page, "Orbital energies in electronvolt")
+    shown = energies[len(energies) - len(orbitals) :]  # without the core
+    assert len(shown) == len(energies) - 1
+    assert [value for _, value, _ in orbitals] == pytest.approx(shown, abs=0.006)
+    assert [name for name, _, _ in orbitals if name in ("HOMO", "LUMO")] == ["HOMO", "LUMO"]
+    assert next(value for name, value, _ in orbitals if name == "HOMO") == pytest.approx(energies[homo - 1], abs=0.006)
+    states = drawn_levels(page, "Excitation energies in electronvolt")
+    lowest = result["states"][0]["energy_hartree"]
+    above = [EV_PER_HARTREE * (state["energy_hartree"] - lowest) for state in result["states"]]
+    assert [value for _, value, _ in states] == pytest.approx(above, abs=0.006)
+    for levels in (orbitals, states):
+        values, heights = [value for _, value, _ in levels], [height for _, _, height in levels]
+        scale = (heights[-1] - heights[0]) / (values[-1] - values[0])
+        drawn = [heights[0] + scale * (value - values[0]) for value in values]
+        assert heights == pytest.approx(drawn, abs=0.5), "each is as high as its energy"
+        assert scale < 0, "upwards"
+    rows = page.get_by_role("region", name="Electronic states").locator("tbody tr")
+    expect(rows).to_have_count(len(result["states"]))
+    for row, state in zip(rows.all(), result["states"], strict=True):
+        expect(row).to_contain_text(text_of(state["energy_hartree"], 8))
+
+
+def drawn_levels(page: Page, label: str) -> list[tuple[str, float, float]]:
+    """The levels of a diagram from low to high: name, value, and height in the drawing."""
+    drawing = page.get_by_role("img", name=label)
+    drawing.wait_for()
+    levels: list[tuple[str, float]] = drawing.locator("g:has(path)").evaluate_all(
+        "all => all.map(one => [one.querySelector('text').textContent, one.querySelector('line').y1.baseVal.value])"
+    )
+    parts = [(text.rpartition(" "), height) for text, height in levels]
+    return [(name.strip(), float(value.replace("−", "-")), height) for (name, _, value), height in parts]
 
 
 def test_spectrum_is_read_in_three_units_and_two_shapes(tab: Tab, runs: Runs) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pyscf import gto, scf
 
 from tests.browser.conftest import OpenTab
 from tests.browser.tab import Tab
@@ -25,21 +27,54 @@ def check_whole(tab: Tab, log: list[dict[str, Any]]) -> None:
     assert [float(row[3]) for row in rows] == pytest.approx([event["energy_hartree"] for event in points], abs=1e-12)
 
 
-def test_h2_in_three_clicks(slow_server: Server, open_tab: OpenTab) -> None:
-    server = slow_server  # on one that has run H2 already its result would answer at once
+CYCLE_BY_CYCLE = """
+import sys
+
+if any("forkserver" in word for word in sys.orig_argv):
+    import time
+    from pathlib import Path
+
+    from kanad_solvers import self_consistent
+
+    report = self_consistent._Meter.__call__
+
+    def report_and_wait(self, cycle):
+        report(self, cycle)
+        while not Path(__file__).with_name(f"after-{self._iteration}").exists():
+            time.sleep(0.01)
+
+    self_consistent._Meter.__call__ = report_and_wait
+"""
+"""Makes every SCF of a server wait after each of its cycles, until a file allows the next one."""
+
+
+def test_h2_in_three_clicks_grows_cycle_by_cycle(
+    tmp_path: Path, start_server: Callable[..., Server], open_tab: OpenTab
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(CYCLE_BY_CYCLE)
+    server = start_server("--slots", "1", PYTHONPATH=str(tmp_path))
     tab = open_tab(server)
     page = tab.go("/")
     page.get_by_role("link", name="New run").click()
     tab.button("H₂ hydrogen").click()
     tab.button("Run").click()
     page.wait_for_url("**/runs/*")
+    seen = []
+    for cycle in (1, 2):
+        tab.until(f"kanadSeen.labels.at(-1) === {cycle}", f"the point of cycle {cycle}")
+        seen.append((page.locator(".run-head .status").inner_text(), tab.chart_points(), tab.energy()))
+        (tmp_path / f"after-{cycle}").touch()
+    assert [(status, points) for status, points, _ in seen] == [("Running", 1), ("Running", 2)]
+    for cycle in range(3, 50):
+        (tmp_path / f"after-{cycle}").touch()
     tab.status("Completed")
-    assert tab.energy() == pytest.approx(H2_HARTREE, abs=1e-6)
-    tab.until("kanadSeen.labels.at(-1) >= 2", "the chart")
-    identity = page.url.rpartition("/")[2]
-    brought = {event["seq"] for event in tab.events if event["type"] == "convergence"}
-    assert tab.chart_points() == len(brought) >= 2, "the chart has what the stream brought"
-    check_whole(tab, server.events(identity))
+    assert tab.seen("labels")[:3] == [0, 1, 2], "it began empty and grew while it was watched"
+    assert tab.sockets == 2, "the list's line and the run's; each brought all that it had"
+    hydrogen = gto.M(atom="H 0 0 0; H 0 0 0.7414", basis="sto-3g", verbose=0)
+    assert tab.energy() == pytest.approx(scf.RHF(hydrogen).kernel(), abs=1e-6)
+    check_whole(tab, server.events(page.url.rpartition("/")[2]))
+    log = [event for event in server.events(page.url.rpartition("/")[2]) if event["type"] == "convergence"]
+    assert [energy for _, _, energy in seen] == pytest.approx([event["energy_hartree"] for event in log[:2]], abs=1e-7)
 
 
 def test_h2_grows_from_nothing_while_it_is_watched(start_server: Callable[..., Server], open_tab: OpenTab) -> None:

@@ -8,7 +8,7 @@ import { asCurl, asPython, moleculeText, trimmed, xyzText } from "../spec";
 import type { Estimate, Experiment, FieldError, Geometry, LibraryMolecule, Methods, Molecule, Options, Parsed, Spec, Vector } from "../types";
 import { count, durationRange, known, lowered, memory } from "../units";
 import { numberOr, OptionFields } from "../ui/options";
-import { attempt, copy, Facts, Field, Heading, Menu, save, Segments, useFetched, useTitle, Waiting } from "../ui/parts";
+import { attempt, copy, Facts, Field, Heading, Menu, save, Segments, Typed, useFetched, useTitle, Waiting } from "../ui/parts";
 
 const START: Spec = { molecule: { library: "H2" }, basis: "sto-3g", method: { name: "hf" }, task: { name: "energy" } };
 const LONGEST_QUERY = 1800;
@@ -428,16 +428,15 @@ function AtomTable({ geometry, change }: { geometry: Geometry; change: (atoms: N
               <tr key={index}>
                 <td class="muted num">{index}</td>
                 <td>
-                  <input type="text" aria-label={`Element of atom ${index}`} value={atom.symbol} onChange={(event) => edit(index, { symbol: event.currentTarget.value.trim() })} />
+                  <Typed aria-label={`Element of atom ${index}`} value={atom.symbol} take={(text) => edit(index, { symbol: text.trim() })} />
                 </td>
                 {["x", "y", "z"].map((axis, number) => (
                   <td key={axis}>
-                    <input
-                      type="text"
+                    <Typed
                       inputMode="decimal"
                       aria-label={`${axis} of atom ${index}`}
                       value={atom.position_angstrom[number]!.toFixed(4)}
-                      onChange={(event) => move(index, number, event.currentTarget.value)}
+                      take={(text) => move(index, number, text)}
                     />
                   </td>
                 ))}
@@ -539,25 +538,23 @@ function Computation({ methods, spec, told, change }: ComputationProps) {
           </Field>
           <Field label="Charge" told={told("$.molecule.charge")}>
             {(ids) => (
-              <input
+              <Typed
                 {...ids}
-                type="text"
                 inputMode="numeric"
                 placeholder="0"
                 value={molecule.charge ? String(molecule.charge) : ""}
-                onChange={(event) => change({ molecule: withNumber(molecule, "charge", event.currentTarget.value) })}
+                take={(text) => change({ molecule: withNumber(molecule, "charge", text) })}
               />
             )}
           </Field>
           <Field label="Multiplicity (2S+1)" told={told("$.molecule.multiplicity")}>
             {(ids) => (
-              <input
+              <Typed
                 {...ids}
-                type="text"
                 inputMode="numeric"
                 placeholder="automatic"
                 value={molecule.multiplicity ? String(molecule.multiplicity) : ""}
-                onChange={(event) => change({ molecule: withNumber(molecule, "multiplicity", event.currentTarget.value) })}
+                take={(text) => change({ molecule: withNumber(molecule, "multiplicity", text) })}
               />
             )}
           </Field>
@@ -623,7 +620,7 @@ function Surroundings({ spec, told, change }: Omit<ComputationProps, "methods">)
           ? (["electrons", "orbitals"] as const).map((name) => (
               <Field key={name} label={name === "electrons" ? "Electrons" : "Orbitals"}>
                 {(ids) => (
-                  <input {...ids} type="text" inputMode="numeric" value={String(space?.[name] ?? "")} onChange={(event) => change({ active_space: { ...space, [name]: numberOr(event.currentTarget.value) } })} />
+                  <Typed {...ids} inputMode="numeric" value={String(space?.[name] ?? "")} take={(text) => change({ active_space: { ...space, [name]: numberOr(text) } })} />
                 )}
               </Field>
             ))
@@ -631,11 +628,10 @@ function Surroundings({ spec, told, change }: Omit<ComputationProps, "methods">)
         {kind === "avas" ? (
           <Field label="Atomic orbitals" hint="such as N 2p, 0 Fe 3d" wide>
             {(ids) => (
-              <input
+              <Typed
                 {...ids}
-                type="text"
                 value={((space?.["avas"] as string[] | undefined) ?? []).join(", ")}
-                onChange={(event) => change({ active_space: { avas: event.currentTarget.value.split(",").map((part) => part.trim()).filter(Boolean) } })}
+                take={(text) => change({ active_space: { avas: text.split(",").map((part) => part.trim()).filter(Boolean) } })}
               />
             )}
           </Field>
@@ -656,7 +652,7 @@ function Surroundings({ spec, told, change }: Omit<ComputationProps, "methods">)
         </Field>
         {spec.solvent ? (
           <Field label="Solvent" told={shortened(told("$.solvent.name") ?? (spec.solvent ? told("$.solvent") : undefined))}>
-            {(ids) => <input {...ids} type="text" value={spec.solvent!.name} onChange={(event) => change({ solvent: { ...spec.solvent!, name: event.currentTarget.value.trim() } })} />}
+            {(ids) => <Typed {...ids} value={spec.solvent!.name} take={(text) => change({ solvent: { ...spec.solvent!, name: text.trim() } })} />}
           </Field>
         ) : null}
         <Field label="Name" told={told("$.name")} wide>
@@ -664,12 +660,12 @@ function Surroundings({ spec, told, change }: Omit<ComputationProps, "methods">)
         </Field>
         <Field label="Tags" hint="with commas" told={told("$.tags")}>
           {(ids) => (
-            <input {...ids} type="text" value={(spec.tags ?? []).join(", ")} onChange={(event) => change({ tags: event.currentTarget.value.split(",").map((part) => part.trim()).filter(Boolean) })} />
+            <Typed {...ids} value={(spec.tags ?? []).join(", ")} take={(text) => change({ tags: text.split(",").map((part) => part.trim()).filter(Boolean) })} />
           )}
         </Field>
         <Field label="Priority" told={told("$.priority")} hint="higher runs first">
           {(ids) => (
-            <input {...ids} type="text" inputMode="numeric" placeholder="0" value={spec.priority ? String(spec.priority) : ""} onChange={(event) => change({ priority: (numberOr(event.currentTarget.value) ?? 0) as number })} />
+            <Typed {...ids} inputMode="numeric" placeholder="0" value={spec.priority ? String(spec.priority) : ""} take={(text) => change({ priority: (numberOr(text) ?? 0) as number })} />
           )}
         </Field>
         <label class="check wide">

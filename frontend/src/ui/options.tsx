@@ -2,7 +2,7 @@
 
 import { known, words } from "../units";
 import type { Options, Schema } from "../types";
-import { Field } from "./parts";
+import { Field, Typed } from "./parts";
 
 interface Props {
   schema: Schema;
@@ -79,13 +79,12 @@ function OptionField({ name, schema, value, told, set }: { name: string; schema:
     return (
       <Field label={label} told={told} hint={range(inner)}>
         {(ids) => (
-          <input
+          <Typed
             {...ids}
-            type="text"
             inputMode="decimal"
             placeholder={schema.default === null || schema.default === undefined ? "automatic" : String(schema.default)}
             value={value === undefined || value === null ? "" : String(value)}
-            onChange={(event) => set(numberOr(event.currentTarget.value))}
+            take={(text) => set(numberOr(text))}
           />
         )}
       </Field>
@@ -94,11 +93,10 @@ function OptionField({ name, schema, value, told, set }: { name: string; schema:
     return (
       <Field label={label} told={told} hint={inner.type === "array" ? "numbers, with commas" : 'JSON, such as {"0011": 512}'} wide>
         {(ids) => (
-          <input
+          <Typed
             {...ids}
-            type="text"
             value={value === undefined || value === null ? "" : inner.type === "array" ? (value as number[]).join(", ") : JSON.stringify(value)}
-            onChange={(event) => set(inner.type === "array" ? listOr(event.currentTarget.value) : jsonOr(event.currentTarget.value))}
+            take={(text) => set(inner.type === "array" ? listOr(text) : jsonOr(text))}
           />
         )}
       </Field>
@@ -106,7 +104,7 @@ function OptionField({ name, schema, value, told, set }: { name: string; schema:
   return (
     <Field label={label} told={told}>
       {(ids) => (
-        <input {...ids} type="text" placeholder={String(schema.default ?? "")} value={value === undefined ? "" : String(value)} onChange={(event) => set(event.currentTarget.value.trim() || undefined)} />
+        <Typed {...ids} placeholder={String(schema.default ?? "")} value={value === undefined ? "" : String(value)} take={(text) => set(text.trim() || undefined)} />
       )}
     </Field>
   );
@@ -156,7 +154,7 @@ function CoordinateField({ value, told, set }: { value: Coordinate | undefined; 
         )}
       </Field>
       <Field label="Atoms" hint="numbers from 0, as in the table">
-        {(ids) => <input {...ids} type="text" value={now.atoms.join(", ")} onChange={(event) => set({ ...now, atoms: listOr(event.currentTarget.value) ?? [] })} />}
+        {(ids) => <Typed {...ids} value={now.atoms.join(", ")} take={(text) => set({ ...now, atoms: listOr(text) ?? [] })} />}
       </Field>
     </>
   );

@@ -1,7 +1,7 @@
 // Pieces that every page uses.
 
 import { signal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, InputHTMLAttributes } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { wordsOf } from "../api";
 import { focusOnArrival } from "../router";
@@ -75,6 +75,26 @@ export function Field({ label, told, hint, wide, children }: FieldProps) {
         </span>
       ) : null}
     </div>
+  );
+}
+
+type TypedProps = Omit<InputHTMLAttributes<HTMLInputElement>, "value" | "type" | "onInput" | "onChange" | "onBlur"> & { value: string; take: (text: string) => void };
+
+/** A line of text that is taken when it is left, or with Enter; what is half typed stays through whatever is drawn meanwhile. */
+export function Typed({ value, take, ...rest }: TypedProps) {
+  const [typed, setTyped] = useState<string | null>(null);
+  return (
+    <input
+      {...rest}
+      type="text"
+      value={typed ?? value}
+      onInput={(event) => setTyped(event.currentTarget.value)}
+      onChange={(event) => {
+        setTyped(null);
+        take(event.currentTarget.value);
+      }}
+      onBlur={() => setTyped(null)}
+    />
   );
 }
 
