@@ -221,7 +221,7 @@ export interface Course {
 
 export const courses = signal<ReadonlyMap<string, Course>>(new Map());
 const asked = new Set<string>();
-const waiting: string[] = [];
+const waiting: Experiment[] = [];
 let busy = 0;
 
 function keep(id: string, course: Course): void {
@@ -236,22 +236,24 @@ function remember(item: Experiment): void {
   keep(item.id, { ...course, energies: [...course.energies.slice(-79), item.progress.energy_hartree] });
 }
 
-/** Fetch the courses of ended runs that are in view; two at a time, each once. */
+const askedAs = (row: Experiment): string => `${row.id} ${row.attempt} ${TERMINAL.has(row.status)}`;
+
+/** Fetch the courses of runs that are in view: of one that runs as far as it is, of each attempt when it has ended; two at a time. */
 export function wantCourses(visible: Experiment[]): void {
   waiting.length = 0;
-  for (const row of visible) if (TERMINAL.has(row.status) && !asked.has(row.id)) waiting.push(row.id);
+  for (const row of visible) if (row.status !== "queued" && !asked.has(askedAs(row))) waiting.push(row);
   while (busy < 2 && waiting.length) void fetchCourse();
 }
 
 async function fetchCourse(): Promise<void> {
-  const id = waiting.shift();
-  if (id === undefined) return;
-  asked.add(id);
+  const row = waiting.shift();
+  if (row === undefined) return;
+  asked.add(askedAs(row));
   busy += 1;
   try {
-    keep(id, courseOf((await get<{ items: Event[] }>(`experiments/${id}/events?limit=500`)).items));
+    keep(row.id, courseOf((await get<{ items: Event[] }>(`experiments/${row.id}/events?limit=500`)).items));
   } catch {
-    asked.delete(id);
+    asked.delete(askedAs(row));
   }
   busy -= 1;
   await fetchCourse();

@@ -100,10 +100,12 @@ Object.assign(window.kanadSeen, {
 
   /** Texts that their box or the window cuts off without a sign of it (an ellipsis, or something that scrolls). */
   cut: () =>
-    texts()
-      .filter(({ whole, shown }) => whole.width - shown.width > 1 || whole.height - shown.height > 3)
+    [
+      ...texts().filter(({ whole, shown }) => whole.width - shown.width > 1 || whole.height - shown.height > 3).map(({ words }) => words),
+      ...[...document.querySelectorAll("input[type=text]")].filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1).map((one) => one.value),
+    ]
       .slice(0, 4)
-      .map(({ words }) => `cut: ${words}`),
+      .map((words) => `cut: ${words}`),
 
   /** Pairs of texts, and of controls, that lie on each other. */
   overlapping: () => {

@@ -75,6 +75,18 @@ def test_a_row_has_energy_difference_to_hf_time_and_course(tab: Tab, runs: Runs,
     expect(row.locator(".c-time")).to_have_text(re.compile(r"^[\d.]+ s$"))
 
 
+def test_courses_arrive_while_other_runs_go_on(tab: Tab, runs: Runs, server: Server) -> None:
+    beside = [server.post(probe(steps=50_000, step_ms=5, name=f"Beside LiH by VQE {n}"))["id"] for n in range(2)]
+    for identity in beside:
+        server.running(identity, 100)  # its energy does not change any more
+    page = tab.go("/?q=LiH+by+VQE")
+    for identity in (*beside, runs["vqe"]):
+        page.locator(f".row[data-id='{identity}'] .c-spark path").wait_for()
+    for identity in beside:
+        expect(page.locator(f".row[data-id='{identity}'] .status")).to_contain_text("Running")
+        server.http.post(f"/api/v1/experiments/{identity}/cancel")
+
+
 def test_no_run_fits(tab: Tab, runs: Runs) -> None:
     page = tab.go("/?q=nothing+is+called+so")
     page.get_by_text("No run fits these filters.").wait_for()
@@ -143,6 +155,19 @@ def test_compared_settings_that_changed_are_marked_and_all_is_in_the_csv(tab: Ta
     assert {"method", "basis", "charge", "Energy / Eh"} <= {line[0] for line in lines}
     assert next(line for line in lines if line[0] == "method") == ["method", "hf", "fci", "hf"]
     assert {len(line) for line in lines} == {4}
+
+
+def test_compared_curves_are_overlaid_whole(tab: Tab, server: Server, runs: Runs, tmp_path: Path) -> None:
+    compared = {"vqe": ("LiH by VQE", "vqe"), "water": ("Water", "scf")}
+    page = tab.go(f"/compare?ids={','.join(runs[name] for name in compared)}")
+    plot = page.locator("figure.plot")
+    expect(plot.locator("figcaption .key")).to_have_text([title for title, _ in compared.values()])
+    rows = list(csv.DictReader(io.StringIO(saved(tab, plot.get_by_role("button", name="CSV"), tmp_path).read_text())))
+    for name, (title, series) in compared.items():
+        log = [event for event in server.events(runs[name]) if event.get("series") == series]
+        assert [float(row["energy / Eh"]) for row in rows if row["run"] == title] == [
+            event["energy_hartree"] for event in log
+        ]
 
 
 def test_campaign_shows_its_progress_its_table_and_its_plot(

@@ -43,6 +43,21 @@ def test_there_is_a_tab_for_what_has_content_and_no_other(name: str, tab: Tab, r
     expect(page.get_by_role("tab")).to_have_text(TABS[name])
 
 
+def test_the_tab_of_an_address_is_in_view_on_a_phone(tab: Tab, runs: Runs) -> None:
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    page = tab.go(f"/runs/{runs['vqe']}?tab=provenance")
+    chosen = page.get_by_role("tab", name="Provenance")
+    for width in (390, 320):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.reload()
+        chosen.wait_for()
+        tab.seen("drawn(3)")
+        box = chosen.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+
+
 def test_key_figures_are_the_results_with_their_units(tab: Tab, server: Server, runs: Runs) -> None:
     page = tab.go(f"/runs/{runs['vqe']}")
     result = server.result(runs["vqe"])
@@ -57,6 +72,26 @@ def test_key_figures_are_the_results_with_their_units(tab: Tab, server: Server, 
     expect(figures.filter(has_text="Energy").first).to_contain_text(f"{text_of(energy, 8)}Eh")
     experiment = server.get(runs["vqe"])
     expect(page.locator(".run-head")).to_contain_text(experiment["created_at"][:10])
+
+
+def test_iteration_and_gradient_are_told(tab: Tab, server: Server, runs: Runs) -> None:
+    identity = server.post(probe(steps=50_000, step_ms=20, name="Told"))["id"]
+    server.running(identity)
+    figures = tab.go(f"/runs/{identity}").locator(".figures > div")
+    iteration = figures.filter(has_text="Probe iteration").locator("dd")
+    before = int(iteration.inner_text())
+    tab.wait(lambda: int(iteration.inner_text()) > before, "the next iteration")
+    server.http.post(f"/api/v1/experiments/{identity}/cancel")
+    tab.status("Cancelled")
+    points = [event for event in server.events(identity) if event["type"] == "convergence"]
+    expect(iteration).to_have_text(str(points[-1]["iteration"]))
+    tab.go(f"/runs/{runs['optimized']}")
+    gradient = server.result(runs["optimized"])["optimization"]["max_gradient_hartree_per_bohr"]
+    mantissa, _, exponent = f"{gradient:.1e}".partition("e-")
+    raised = exponent.lstrip("0").translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    expect(figures.filter(has_text="Max gradient").locator("dd")).to_have_text(
+        f"{mantissa}\u2009×\u200910⁻{raised}Eh/a₀"
+    )
 
 
 def test_chart_has_references_the_band_of_chemical_accuracy_and_an_error_view(tab: Tab, runs: Runs) -> None:

@@ -63,6 +63,15 @@ def test_structure_is_drawn_and_stands_still(tab: Tab, runs: Runs) -> None:
     assert difference(first, pixels(view)) == 0
 
 
+def test_close_hydrogens_are_bonded(tab: Tab, server: Server, runs: Runs) -> None:
+    at = server.result(runs["sqd"])["geometry"]["coordinates_angstrom"]
+    assert np.linalg.norm(np.subtract(*at)) < 0.5**0.5, "nearer than what the engine takes for a bond"
+    page = tab.go(f"/runs/{runs['sqd']}")
+    picture = tab.settled(page.locator(".mol").first)
+    middle = picture[picture.shape[0] // 2, picture.shape[1] // 2]
+    assert np.abs(middle - picture[0, 0]).max() > 24, "there is something between them"
+
+
 def test_one_webgl_context_serves_every_page(tab: Tab, runs: Runs) -> None:
     page = tab.go("/")
     for number in range(5):

@@ -4,6 +4,9 @@ declare module "3dmol/build/3Dmol.es6-min.js" {
     x: number;
     y: number;
     z: number;
+    /** The atoms that it is bonded to, by their numbers, and of which order. */
+    bonds: number[];
+    bondOrder: number[];
   }
   export interface Model {
     selectedAtoms(selection: object): Atom[];

@@ -17,6 +17,9 @@ const STYLE = {
   sphere: { scale: 0.26, colorscheme: { prop: "elem", map: ELEMENTS } },
 };
 
+/** Squares of distances below this one, angstrom^2, are no bond to the engine. */
+const NOT_BONDED = 0.5;
+
 /** The engine leaves room for at least 5 angstrom: smaller molecules are brought closer. */
 function closer({ coordinates_angstrom: at }: Geometry): number {
   const spans = [0, 1, 2].map((axis) => Math.max(...at.map((point) => point[axis]!)) - Math.min(...at.map((point) => point[axis]!)));
@@ -66,6 +69,20 @@ export class Viewer {
     this.engine.render();
   }
 
+  /** Atoms with their bonds. The engine bonds none that are nearer than 0.71 angstrom, where two hydrogens may well be. */
+  private modelOf(geometry: Geometry): Model {
+    const model = this.engine.addModel(xyzText(geometry), "xyz");
+    const atoms = model.selectedAtoms({});
+    for (const [a, one] of atoms.entries())
+      for (const [b, other] of atoms.entries())
+        if (a !== b && (one.x - other.x) ** 2 + (one.y - other.y) ** 2 + (one.z - other.z) ** 2 < NOT_BONDED && !one.bonds.includes(b)) {
+          one.bonds.push(b);
+          one.bondOrder.push(1);
+        }
+    model.setStyle({}, STYLE);
+    return model;
+  }
+
   /** Show a structure; the point of view stays while the atoms are the same ones. */
   show(geometry: Geometry): void {
     const key = geometry.symbols.join(" ");
@@ -75,9 +92,8 @@ export class Viewer {
     }
     this.engine.removeAllModels();
     this.clearOrbital();
-    this.model.now = this.engine.addModel(xyzText(geometry), "xyz");
+    this.model.now = this.modelOf(geometry);
     this.model.key = key;
-    this.model.now.setStyle({}, STYLE);
     this.engine.zoomTo();
     const view = this.engine.getView();
     this.engine.setView([...view.slice(0, 4), ...broadside(geometry.coordinates_angstrom)]);
@@ -94,8 +110,7 @@ export class Viewer {
     if (!model) return;
     if (rebond) {
       this.engine.removeAllModels();
-      this.model.now = this.engine.addModel(xyzText({ symbols: this.model.key.split(" "), coordinates_angstrom: coordinates }), "xyz");
-      this.model.now.setStyle({}, STYLE);
+      this.model.now = this.modelOf({ symbols: this.model.key.split(" "), coordinates_angstrom: coordinates });
     } else {
       model.selectedAtoms({}).forEach((atom: Atom, index: number) => {
         const at = coordinates[index];

@@ -163,9 +163,13 @@ function Table({ rows, sort }: { rows: Experiment[]; sort: string }) {
   useTicking(visible.some((row) => row.status === "running"));
   useEffect(() => {
     if (view.last > rows.length - AHEAD) runs.loadMore();
+  }, [view.last, rows.length]);
+  // Rows that change while others run are no reason to wait anew; scrolling is.
+  const states = visible.map((row) => `${row.id} ${row.attempt} ${row.status}`).join();
+  useEffect(() => {
     const timer = window.setTimeout(() => runs.wantCourses(visible), 150);
     return () => window.clearTimeout(timer);
-  }, [visible, rows.length]);
+  }, [states]);
 
   function onKeyDown(event: KeyboardEvent): void {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

@@ -160,6 +160,12 @@ export function Menu({ label, children, disabled }: { label: string; children: C
 export function Tabs(props: { label: string; tabs: [string, string][]; chosen: string; pick: (name: string) => void; children: ComponentChildren }) {
   const id = useId();
   const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const row = list.current!;
+    const { left, right } = row.querySelector("[aria-selected=true]")!.getBoundingClientRect();
+    const edge = row.getBoundingClientRect();
+    row.scrollLeft += Math.min(0, left - edge.left) + Math.max(0, right - edge.right);
+  }, [props.chosen, props.tabs.length]);
   function onKeyDown(event: KeyboardEvent): void {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const at = props.tabs.findIndex(([name]) => name === props.chosen);

@@ -5,6 +5,7 @@ import { useRef } from "preact/hooks";
 import type { ElectronicState, Orbitals, Result } from "../../types";
 import { energy, EV_PER_HARTREE, fixed } from "../../units";
 import { drawnSvg, Frame, type Data } from "../../ui/frame";
+import { useNarrow } from "../../ui/virtual";
 import { homoOf, orbitalName } from "../orbitals";
 
 export function Levels({ result, file }: { result: Result; file: string }) {
@@ -113,6 +114,8 @@ function StateLevels({ states, file }: { states: ElectronicState[]; file: string
 }
 
 const WIDTH = 420;
+/** Of one column of levels on a phone: its names would be too small in more. */
+const NARROW_WIDTH = 290;
 const HEIGHT = 300;
 const LABEL_GAP = 15;
 
@@ -135,13 +138,14 @@ function Diagram({ title, label, columns, names, file, data, children }: Diagram
   const high = Math.max(...all);
   const y = (at: number) => HEIGHT - 18 - ((at - low) / (high - low || 1)) * (HEIGHT - 36);
   const ticks = niceTicks(low, high);
-  const room = (WIDTH - 60) / columns.length;
+  const width = useNarrow(440) && columns.length === 1 ? NARROW_WIDTH : WIDTH;
+  const room = (width - 60) / columns.length;
   return (
     <Frame label={label} file={file} data={data} tools={<h2>{title}</h2>} picture={() => drawnSvg(drawing.current)}>
-    <svg ref={drawing} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} style={{ width: "100%", maxWidth: "34rem", height: "auto" }} font-size="11" fill="var(--ink-3)">
+    <svg ref={drawing} viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={label} style={{ width: "100%", maxWidth: "34rem", height: "auto" }} font-size="11" fill="var(--ink-3)">
       {ticks.map((tick) => (
         <g key={tick}>
-          <line x1="48" x2={WIDTH} y1={y(tick)} y2={y(tick)} stroke="var(--line)" />
+          <line x1="48" x2={width} y1={y(tick)} y2={y(tick)} stroke="var(--line)" />
           <text x="42" y={y(tick) + 4} text-anchor="end">
             {fixed(tick, Math.abs(ticks[1]! - ticks[0]!) < 1 ? 1 : 0)}
           </text>
@@ -195,7 +199,7 @@ export function apart(heights: number[]): number[] {
 function niceTicks(low: number, high: number): number[] {
   const rough = (high - low) / 5 || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough) ?? rough;
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= 0.8 * rough) ?? rough;
   const ticks = [];
   for (let tick = Math.ceil(low / step) * step; tick <= high + 1e-9; tick += step) ticks.push(tick);
   return ticks.length > 1 ? ticks : [low, high];
