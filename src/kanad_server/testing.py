@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kanad_server.engines import Cancelled, Completed, Failed, Job, Lost, Need, Verdict
+from kanad_server.engines.worker import out_of_memory
 from kanad_server.wire import Convergence, EngineView, Error, Reported, SlotView, Stage
 from kanad_solvers.spec import Atom, HartreeFock, Molecule, Probe, Spec
 
@@ -35,12 +36,21 @@ def spec(**fields: object) -> Spec:
 
 
 class ScriptedSlot:
-    """A `Slot` that reports `steps` times, waits for `let_go`, and ends with the next verdict of its script."""
+    """A `Slot` that reports `steps` times, waits for `let_go`, and ends with the next verdict of its script.
+
+    It takes work of up to `memory_mb`, and each attempt `holds_mb`: one that was granted less is ended.
+    """
 
     def __init__(
-        self, name: str, script: Sequence[Verdict] = (), steps: int = 2, *, memory_mb: int = 4_194_304
+        self,
+        name: str,
+        script: Sequence[Verdict] = (),
+        steps: int = 2,
+        *,
+        memory_mb: int = 4_194_304,
+        holds_mb: int = 0,
     ) -> None:
-        self._memory_mb = memory_mb
+        self._memory_mb, self._holds_mb = memory_mb, holds_mb
         self._name = name
         self._script = list(script)
         self._steps = steps
@@ -67,6 +77,8 @@ class ScriptedSlot:
                 await self._let_go_or_cancelled()
             if self._cancelled.is_set():
                 return Cancelled()
+            if self._holds_mb > (granted_mb := job.spec.limits.memory_mb):
+                return Failed(out_of_memory(granted_mb))
             return self._script.pop(0) if self._script else Completed(-1.0, b'{"energy_hartree":-1.0}')
         finally:
             self._job = None

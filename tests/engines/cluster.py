@@ -96,6 +96,15 @@ class Cluster:
         with self._client() as client:
             return list(client.get_events())
 
+    def known(self) -> list[str]:
+        """Who the scheduler thinks wants something of it: clients, and names of what is published or has ever been."""
+
+        def look(dask_scheduler: Any) -> list[str]:
+            return list(dask_scheduler.clients)
+
+        with self._client() as client:
+            return list(client.run_on_scheduler(look))
+
     def _start(
         self, kind: str, *options: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
     ) -> subprocess.Popen[bytes]:

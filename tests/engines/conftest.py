@@ -147,7 +147,7 @@ async def open_place(path: Path, kind: str, address: str | None = None) -> Async
         journal = Journal(store, Hub())
         kill, engine = _killed, cast("Any", None)
         if kind == "scripted":
-            engine = ScriptedEngine(ScriptedSlot("a"), ScriptedSlot("b"))
+            engine = ScriptedEngine(*(ScriptedSlot(name, holds_mb=200) for name in "ab"))
             kill = cast("Any", ScriptedSlot.die)
         elif kind == "local":
             engine = await stack.enter_async_context(LocalEngine(2, path / "scratch", journal, keeping))

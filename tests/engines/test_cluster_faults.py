@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +14,13 @@ from tests.engines.proxy import Proxy
 from tests.support.server import probe, wait_for
 
 pytestmark = [pytest.mark.dask, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def proxy(cluster: Cluster) -> Iterator[Proxy]:
+    """Before the scheduler. It outlives the servers that are made after it, which have to tell what they let go."""
+    with Proxy(cluster.port) as running:
+        yield running
 
 
 @pytest.mark.parametrize("killed", ["worker", "solver"])
@@ -68,53 +76,52 @@ def test_a_killed_servers_work_is_run_once_more_and_recorded_once(cluster: Clust
 
 
 @pytest.mark.parametrize("cut", ["silent", "broken"])
-def test_a_network_cut_of_twenty_seconds_costs_nothing(cluster: Cluster, serve: Serve, cut: str) -> None:
-    with Proxy(cluster.port) as proxy:
-        server = serve(f"dask://127.0.0.1:{proxy.port}")
-        long = server.post(probe(steps=460, step_ms=50))["id"]
-        short = server.post(probe(steps=200, step_ms=50))["id"]  # ends while the network is cut
-        for one in (long, short):
-            server.running(one, 5)
-        proxy.cut(20, is_silent=cut == "silent")
-        wait_for(lambda: engine_of(server)["state"] == "down", "the engine to be down", 15)
-        waiting = server.post(probe(steps=1))["id"]
-        for one in (long, short, waiting):
-            assert server.ended(one, 100)["status"] == "completed"
-            check_log(server, one)
-            assert (server.get(one)["attempt"], noted(cluster, "start", one)) == (1, 1)
+def test_a_network_cut_of_twenty_seconds_costs_nothing(cluster: Cluster, proxy: Proxy, serve: Serve, cut: str) -> None:
+    server = serve(f"dask://127.0.0.1:{proxy.port}")
+    long = server.post(probe(steps=460, step_ms=50))["id"]
+    short = server.post(probe(steps=200, step_ms=50))["id"]  # ends while the network is cut
+    for one in (long, short):
+        server.running(one, 5)
+    proxy.cut(20, is_silent=cut == "silent")
+    wait_for(lambda: engine_of(server)["state"] == "down", "the engine to be down", 15)
+    waiting = server.post(probe(steps=1))["id"]
+    for one in (long, short, waiting):
+        assert server.ended(one, 100)["status"] == "completed"
+        check_log(server, one)
+        assert (server.get(one)["attempt"], noted(cluster, "start", one)) == (1, 1)
 
 
-def test_an_idle_server_whose_connection_broke_serves_again(cluster: Cluster, serve: Serve) -> None:
-    with Proxy(cluster.port) as proxy:
-        server = serve(f"dask://127.0.0.1:{proxy.port}")
-        proxy.cut(60, is_silent=False)
-        wait_for(lambda: engine_of(server)["state"] == "down", "the engine to be down")
-        waiting = server.post(probe(steps=1))["id"]
-        proxy.mend()
-        for one in (waiting, server.post(probe(steps=1))["id"]):
-            assert server.ended(one)["status"] == "completed"
+def test_an_idle_server_whose_connection_broke_serves_again(proxy: Proxy, serve: Serve) -> None:
+    server = serve(f"dask://127.0.0.1:{proxy.port}")
+    proxy.cut(60, is_silent=False)
+    wait_for(lambda: engine_of(server)["state"] == "down", "the engine to be down")
+    waiting = server.post(probe(steps=1))["id"]
+    proxy.mend()
+    for one in (waiting, server.post(probe(steps=1))["id"]):
+        assert server.ended(one)["status"] == "completed"
 
 
-def test_another_worker_at_the_address_of_one_that_was_killed_is_another_worker(cluster: Cluster, serve: Serve) -> None:
+def test_another_worker_at_the_address_of_one_that_was_killed_is_another_worker(
+    cluster: Cluster, proxy: Proxy, serve: Serve
+) -> None:
     """As where containers have fixed ports; the server sees neither of them come or go."""
     cluster.mend(0)
     same = ("--worker-port", str(free_port()), "--resources", "memory_mb=4096,threads=1", *PRELOAD)
     first = cluster.add_worker(*same)
-    with Proxy(cluster.port) as proxy:
-        server = serve(f"dask://127.0.0.1:{proxy.port}", slots=1)
-        running = server.post(probe(steps=100, step_ms=40))["id"]
-        server.running(running, 5)
-        proxy.cut(120, is_silent=False)
-        first.kill()
-        first.wait()
-        second = cluster.add_worker(*same)
-        cluster.joined(second)
-        wait_for(lambda: engine_of(server)["state"] == "down", "the engine to be down")
-        proxy.mend()
-        assert server.ended(running, 90)["status"] == "completed"
-        check_log(server, running)
-        assert (server.get(running)["attempt"], noted(cluster, "start", running)) == (2, 2)
-        assert server.ended(server.post(probe(steps=1))["id"])["status"] == "completed"
+    server = serve(f"dask://127.0.0.1:{proxy.port}", slots=1)
+    running = server.post(probe(steps=100, step_ms=40))["id"]
+    server.running(running, 5)
+    proxy.cut(120, is_silent=False)
+    first.kill()
+    first.wait()
+    second = cluster.add_worker(*same)
+    cluster.joined(second)
+    wait_for(lambda: engine_of(server)["state"] == "down", "the engine to be down")
+    proxy.mend()
+    assert server.ended(running, 90)["status"] == "completed"
+    check_log(server, running)
+    assert (server.get(running)["attempt"], noted(cluster, "start", running)) == (2, 2)
+    assert server.ended(server.post(probe(steps=1))["id"])["status"] == "completed"
 
 
 def test_a_worker_that_hangs_before_it_has_answered_keeps_nobody_waiting(cluster: Cluster, serve: Serve) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Awaitable
 
 import msgspec
 import pytest
 
-from kanad_server.testing import ScriptedEngine, spec
+from kanad_server.testing import spec
 from kanad_server.wire import Event, Status
 from kanad_solvers.progress import Convergence, Log
 from kanad_solvers.spec import Limits, Molecule, Probe, Solvent, Spec
 from tests.engines.conftest import Place
-from tests.support.server import is_alive, wait_for
+from tests.support.server import is_alive
 
 _decode = msgspec.json.Decoder(Event).decode
 CANCEL_S = 2.0
+BEAT_S = 0.01
 
 
 def probe(memory_mb: int = 1_024, wall_s: float = 60.0, **options: object) -> Spec:
@@ -33,10 +34,6 @@ async def log_of(place: Place, experiment_id: str) -> list[Event]:
 
 def statuses(events: list[Event]) -> list[str]:
     return [event.status for event in events if isinstance(event, Status)]
-
-
-def _gone(pid: int) -> None:
-    wait_for(lambda: not is_alive(pid), "the worker to be gone", 5)
 
 
 async def test_every_report_comes_once_in_order_and_the_end_is_last(place: Place) -> None:
@@ -66,26 +63,31 @@ async def test_two_at_once_do_not_mix(place: Place) -> None:
         assert {event.experiment_id for event in events} == {one.id}
 
 
+async def lived_s(work: Awaitable[None]) -> float:
+    """How long `work` took in beats of the loop: one that the machine delays counts as one."""
+    task, beats = asyncio.ensure_future(work), 0
+    while not task.done():
+        await asyncio.wait([task], timeout=BEAT_S)
+        beats += 1
+    await task
+    return beats * BEAT_S
+
+
 @pytest.mark.parametrize("fault", ["none", "hang", "busy_c_loop"])
 async def test_a_cancel_ends_it_within_two_seconds_and_frees_the_slot(place: Place, fault: str) -> None:
-    took = []
-    for _ in range(3):  # a loaded machine may miss the time once
-        steps = 100_000 if fault == "none" else 1
-        experiment = await place.submit(probe(steps=steps, step_ms=5, fault=fault))
-        await place.heard(experiment.id, 4)
-        slot = await place.slot_of(experiment.id, with_pid=False)
-        pid = slot.view().pid
-        begun = time.monotonic()
+    steps = 100_000 if fault == "none" else 1
+    experiment = await place.submit(probe(steps=steps, step_ms=5, fault=fault))
+    await place.heard(experiment.id, 4)
+    pid = (await place.slot_of(experiment.id, with_pid=False)).view().pid
+
+    async def cancelled() -> None:
         await place.dispatch.cancel(experiment.id)
         assert (await place.ended(experiment)).status == "cancelled"
-        took.append(time.monotonic() - begun)
-        if pid is not None and fault != "none":
-            await asyncio.to_thread(_gone, pid)
-        events = await log_of(place, experiment.id)
-        assert statuses(events[-1:]) == ["cancelled"]
-        if took[-1] < CANCEL_S:
-            break
-    assert min(took) < CANCEL_S
+        while pid is not None and fault != "none" and is_alive(pid):
+            await asyncio.sleep(BEAT_S)
+
+    assert await lived_s(cancelled()) < CANCEL_S
+    assert statuses((await log_of(place, experiment.id))[-1:]) == ["cancelled"]
     assert (await place.ended(await place.submit(probe(steps=2, step_ms=1)))).status == "completed"
 
 
@@ -108,9 +110,7 @@ async def test_a_failure_has_its_code_and_is_not_repeated(place: Place, fault: s
 
 
 async def test_what_holds_more_memory_than_its_grant_is_ended(place: Place) -> None:
-    """A bound on what it holds, not on what it reserves: PySCF takes 200 MB for this."""
-    if isinstance(place.engine, ScriptedEngine):
-        pytest.skip("a script holds no memory")
+    """A bound on what it holds, not on what it reserves: PySCF takes 200 MB for this, as the script says."""
     water = Solvent(model="cpcm", name="water")
     heavy = spec(molecule=Molecule(smiles="CCO"), basis="6-31g*", solvent=water, limits=Limits(memory_mb=64))
     ended = await place.ended(await place.submit(heavy))

@@ -229,6 +229,15 @@ def test_workers_that_come_and_go_leave_nothing_in_the_scheduler(cluster: Cluste
     assert [topic for topic in cluster.topics() if own in topic] == [f"kanad-{own}-0"]
 
 
+def test_experiments_leave_nothing_in_the_scheduler(cluster: Cluster, serve: Serve) -> None:
+    server = serve(cluster.engine)
+    for _ in range(5):
+        assert server.ended(server.post(probe(steps=1))["id"])["status"] == "completed"
+        wait_for(lambda: not cluster.left(), "the cluster to be empty")
+    own = (server.data / choice.ID_FILE).read_text()
+    assert len([name for name in cluster.known() if own in name]) == 1
+
+
 def test_a_killed_worker_leaves_no_files_once_another_one_has_started(
     tmp_path: Path, short_path: Path, cluster: Cluster, serve: Serve
 ) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from kanad_server.engines import dask_slot, dask_worker, remote
 from kanad_server.engines.base import Need, anything
-from kanad_server.engines.dask_slot import DaskSlot, Place
+from kanad_server.engines.dask_slot import DaskSlot, Pins, Place
 from kanad_server.engines.slot import Gate
 from kanad_server.engines.worker import Keeping
 from kanad_server.errors import StartRefused
@@ -57,6 +57,7 @@ class DaskEngine:
         self._address, self._gate, self._keeping, self._security = address, gate, keeping, security
         self.client: Any = None
         self.prefix = f"kanad-{server_id}-"
+        self.pins = Pins(self.prefix)
         self.directory = directory
         self.takes = takes
         self._places: dict[str, Place] = {}
@@ -302,7 +303,7 @@ class DaskEngine:
         async with asyncio.timeout(ANSWER_S):
             names = await client.list_datasets()
         for name in names:
-            is_known = any(slot.is_busy and slot.run_name == name for slot in self._every_slot())
+            is_known = any(slot.is_busy and slot.pin == name for slot in self._every_slot())
             if isinstance(name, str) and name.startswith(self.prefix) and not is_known:
                 async with asyncio.timeout(ANSWER_S):
                     await client.unpublish_dataset(name)
@@ -312,7 +313,7 @@ class DaskEngine:
         pinned = set(await client.list_datasets())
         for slot in self._every_slot():
             if slot.is_adrift:
-                if slot.run_name in pinned:
+                if slot.pin in pinned:
                     slot.reattach(client)
                 else:
                     slot.interrupt("the cluster lost the attempt with its scheduler")

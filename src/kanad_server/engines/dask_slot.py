@@ -48,6 +48,27 @@ class Place:
         self.is_there = True
 
 
+class Pins:
+    """Names to publish attempts by, used again and again: the scheduler keeps something of each that it has heard."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = f"{prefix}{uuid.uuid4().hex[:8]}-"
+        """Of this process: what another one has left behind in the cluster may have its names for a while."""
+        self._count = 0
+        self._free: list[str] = []
+
+    def take(self) -> str:
+        """One that nothing in the cluster has."""
+        if self._free:
+            return self._free.pop()
+        self._count += 1
+        return f"{self._prefix}{self._count}"
+
+    def give_back(self, name: str) -> None:
+        """The cluster has confirmed that nothing has it any more."""
+        self._free.append(name)
+
+
 class Cluster(Protocol):
     """What a slot needs of its engine."""
 
@@ -55,6 +76,7 @@ class Cluster(Protocol):
     """The connected `distributed.Client`; None while there is none."""
     prefix: str
     """Begins the names of everything that this server has in the cluster."""
+    pins: Pins
     directory: str | None
 
     def takes(self, need: Need) -> bool:
@@ -72,7 +94,8 @@ class DaskSlot:
         self._run = ""
         self._future: Any = None
         self._fetching: asyncio.Task[bytes | None] | None = None
-        self._pin: asyncio.Task[None] | None = None
+        self._pin = ""
+        self._pinning: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._held: deque[remote.Batch] = deque()
         self._held_bytes = 0
@@ -157,9 +180,9 @@ class DaskSlot:
         return fetching.cancelled() or (fetching.exception() is None and fetching.result() is None)
 
     @property
-    def run_name(self) -> str:
-        """The key of the task, and the name of its pin."""
-        return self._run
+    def pin(self) -> str:
+        """The name that the running attempt is published by."""
+        return self._pin
 
     def take_in(self, event: tuple[float, object]) -> None:
         """A batch has come. What is no batch of the present run is dropped."""
@@ -245,7 +268,8 @@ class DaskSlot:
             self.interrupt(f"the cluster went away before the attempt began: {type(error).__name__}")
             return
         self._watch(future)
-        self._pin = self._beside(client.publish_dataset(**{self._run: future}), "pin")
+        self._pin = self._cluster.pins.take()
+        self._pinning = self._beside(client.publish_dataset(future, name=self._pin), "pin")
 
     def _watch(self, future: Any) -> None:
         self._future = future
@@ -384,14 +408,22 @@ class DaskSlot:
             self._fetching.cancel()
             self._fetching = None
         self._forget_task()
-        self._future = None
-        self._pin = None
+        self._future = self._pinning = None
+        self._pin = ""
 
     def _forget_task(self) -> None:
         client = self._cluster.client
         if client is not None and self._future is not None:
             future, self._future = self._future, None
-            self._beside(_forgotten(client, future, self._run, self._pin), "forget")
+            pin, self._pin = self._pin, ""
+            self._beside(self._forgotten(client, future, pin, self._pinning), "forget")
+
+    async def _forgotten(self, client: Any, future: Any, pin: str, pinning: asyncio.Task[None] | None) -> None:
+        await client.cancel([future], force=True)
+        if pinning is not None:
+            await asyncio.wait([pinning])  # what is published later would stay for ever
+        await client.unpublish_dataset(pin)
+        self._cluster.pins.give_back(pin)
 
     def _beside(self, work: Any, name: str) -> asyncio.Task[None]:
         """Something that the cluster is told beside the attempt; when it fails, the next connection sets it right."""
@@ -415,13 +447,6 @@ async def _quietly(work: Any) -> None:
         await work
     except Exception as error:  # of many kinds: the connection is gone, or the cluster has forgotten
         log.debug("the cluster was not told", extra={"cause": str(error)})
-
-
-async def _forgotten(client: Any, future: Any, run: str, pin: asyncio.Task[None] | None) -> None:
-    await client.cancel([future], force=True)
-    if pin is not None:
-        await asyncio.wait([pin])  # what is published later would stay for ever
-    await client.unpublish_dataset(run)
 
 
 async def _fetched(future: Any) -> bytes | None:
