@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(900)]
 
 
-def said(*command: str | Path, cwd: Path) -> str:
+def said(*command: str | Path, cwd: Path, **variables: str) -> str:
     """What a command prints; it must end well."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    environment |= variables
     done = subprocess.run([str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
@@ -54,6 +56,23 @@ def url(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         finally:
             server.terminate()
             assert server.wait(20) == 0
+
+
+def test_a_machine_without_node_builds_the_pages(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "hatch_build.py", tmp_path)
+    shutil.copytree(ROOT / "frontend", tmp_path / "frontend", ignore=shutil.ignore_patterns("node_modules"))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "env"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    said(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    said(tmp_path / "venv/bin/python", "hatch_build.py", cwd=tmp_path, PATH=str(tools))
+    assert (tmp_path / "venv/bin/node").exists(), "it came as a package"
+    pages = tmp_path / "src/kanad_server/static"
+    named = json.loads((pages / "manifest.json").read_text())
+    assert named["initial"]
+    for name in ("index.html", "docs.html", *named["files"]):
+        assert (pages / name).stat().st_size > 0
 
 
 def test_pip_finds_nothing_wrong(installed: Path) -> None:
