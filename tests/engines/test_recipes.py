@@ -60,7 +60,8 @@ def test_the_five_commands_lead_to_an_energy(tmp_path: Path, started: list[subpr
         typed(run, "--url", f"http://127.0.0.1:{web}"), capture_output=True, text=True, timeout=90, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()
-    assert "-1.1" in done.stdout
+    assert "-1.11668439" in done.stdout
+    assert "-1.11668439" in PAGE
 
 
 def test_dask_jobqueue_writes_a_job_with_our_preload() -> None:
