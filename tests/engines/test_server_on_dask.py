@@ -231,10 +231,11 @@ def test_workers_that_come_and_go_leave_nothing_in_the_scheduler(cluster: Cluste
 
 def test_experiments_leave_nothing_in_the_scheduler(cluster: Cluster, serve: Serve) -> None:
     server = serve(cluster.engine)
+    own = (server.data / choice.ID_FILE).read_text()
     for _ in range(5):
         assert server.ended(server.post(probe(steps=1))["id"])["status"] == "completed"
         wait_for(lambda: not cluster.left(), "the cluster to be empty")
-    own = (server.data / choice.ID_FILE).read_text()
+    assert own not in cluster.log()
     assert len([name for name in cluster.known() if own in name]) == 1
 
 

@@ -30,16 +30,22 @@ class Gate:
         """At once."""
 
 
+class Future(asyncio.Future[bytes]):
+    """What is asked of one of Dask."""
+
+    status = "pending"
+
+
 class Client:
     """A connection that says what it is told to say."""
 
     def __init__(self) -> None:
         self.submitted: list[remote.Order] = []
-        self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.result = Future()
         self.error: Exception | None = None
         self.kept: list[tuple[float, bytes]] = []
 
-    def submit(self, _: object, order: bytes, **__: Any) -> asyncio.Future[bytes]:
+    def submit(self, _: object, order: bytes, **__: Any) -> Future:
         """Take an order, or raise."""
         if self.error is not None:
             raise self.error

@@ -404,10 +404,10 @@ class DaskSlot:
 
     def _let_go(self) -> None:
         """Nothing of the attempt stays in the cluster."""
+        self._forget_task()
         if self._fetching is not None:
             self._fetching.cancel()
             self._fetching = None
-        self._forget_task()
         self._future = self._pinning = None
         self._pin = ""
 
@@ -419,7 +419,10 @@ class DaskSlot:
             self._beside(self._forgotten(client, future, pin, self._pinning), "forget")
 
     async def _forgotten(self, client: Any, future: Any, pin: str, pinning: asyncio.Task[None] | None) -> None:
-        await client.cancel([future], force=True)
+        if future.status == "finished":
+            future.release()
+        else:
+            await client.cancel([future], force=True)  # which the scheduler logs, two lines each
         if pinning is not None:
             await asyncio.wait([pinning])  # what is published later would stay for ever
         await client.unpublish_dataset(pin)
