@@ -187,7 +187,10 @@ def _embed(smiles: str, charge: int) -> _Sites:
     path = "$.molecule.smiles"
     flat = Chem.MolFromSmiles(smiles)
     if flat is None or flat.GetNumAtoms() == 0:
-        raise InvalidSpec.at(path, f"not a SMILES string that RDKit can read: {smiles[:60]!r}")
+        words = (
+            f"not a SMILES string that RDKit can read: {smiles[:60]!r}; a molecule's name must be one of the library's"
+        )
+        raise InvalidSpec.at(path, words)
     found = Chem.GetFormalCharge(flat)
     if found != charge:
         raise InvalidSpec.at("$.molecule.charge", f"the SMILES string has charge {found}; charge says {charge}")

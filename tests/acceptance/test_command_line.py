@@ -70,6 +70,7 @@ def test_nobody_there_is_said_in_one_line() -> None:
     done = kanad("ls", url=NOWHERE)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.endswith("; kanad serve starts a server, --url names another\n")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://", "http://a:99999", "http://a b", "ftp://a", "http://a/?b"])
@@ -280,6 +281,55 @@ def test_what_every_command_prints_into_a_pipe(
         if as_json:
             assert done.stderr == "", name
             assert all(isinstance(json.loads(line), dict | list) for line in done.stdout.splitlines()), name
+
+
+def test_what_is_run_from_a_file_has_its_name(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "fluoride.xyz").write_text(HYDROGEN_FLUORIDE["hf.xyz"])
+    (tmp_path / "named.json").write_text(json.dumps(probe(steps=0, name="by itself")))
+    sources = [str(tmp_path / name) for name in ("fluoride.xyz", "named.json")]
+    file, named = kanad("run", *sources, "--no-wait", url=server.url).stdout.split()
+    assert (server.get(file)["name"], server.get(named)["name"]) == ("fluoride.xyz", "by itself")
+    listed = kanad("ls", "--search", "fluoride", url=server.url)
+    assert (f"{file}  fluoride.xyz" in listed.stdout, listed.stderr) == (True, "")
+    told = kanad("run", sources[0], "--name", "mine", "--no-wait", url=server.url).stdout.strip()
+    assert server.get(told)["name"] == "mine"
+
+
+def test_every_option_of_an_experiment_reaches_the_server(server: Server) -> None:
+    words = (
+        "-m dft -b 6-31g* -o xc=pbe -o grid_level=2 --charge 1 --multiplicity 2 --gradient --solvent cpcm:ethanol"
+        " --cartesian --wall-s 50 --memory-mb 900 --priority 3 --tag one --tag two --name said --fresh --no-wait --json"
+    )
+    done = kanad("run", "H2O", *words.split(), url=server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    posted = server.ended(json.loads(done.stdout)["id"])
+    spec = posted["spec"]
+    assert (posted["name"], posted["tags"], posted["priority"]) == ("said", ["one", "two"], 3)
+    assert (spec["method"]["name"], spec["method"]["xc"], spec["method"]["grid_level"]) == ("dft", "pbe", 2)
+    assert (spec["molecule"]["charge"], spec["molecule"]["multiplicity"], spec["basis"]) == (1, 2, "6-31g*")
+    assert (spec["task"], spec["cartesian"]) == ({"name": "energy", "gradient": True}, True)
+    assert spec["solvent"] == {"model": "cpcm", "name": "ethanol"}
+    assert (spec["limits"]["wall_s"], spec["limits"]["memory_mb"]) == (50, 900)
+    told = kanad("run", "LiH", "-m", "sqd", "-on_samples=500", "--seed", "4", "--no-wait", "--json", url=server.url)
+    method = json.loads(told.stdout)["spec"]["method"]
+    assert (method["n_samples"], method["seed"]) == (500, 4)
+    window = kanad("run", "LiH", "-m", "vqe", "--active-space", "2,3", "--no-wait", "--json", url=server.url)
+    space = json.loads(window.stdout)["spec"]["active_space"]
+    assert (space["electrons"], space["orbitals"]) == (2, 3)
+    wrong = kanad("run", "H2", "-m", "dft", "-o", "xc", url=server.url)
+    assert (wrong.returncode, "an option is name=value, got 'xc'" in wrong.stderr) == (2, True)
+
+
+def test_an_empty_list_says_that_it_is(server: Server) -> None:
+    listed = kanad("ls", "--tag", "nobody has it", url=server.url)
+    assert (listed.returncode, listed.stdout.split()[0], listed.stderr) == (0, "id", "there are none\n")
+    assert kanad("ls", "--tag", "nobody has it", "--json", url=server.url).stdout == "[]\n"
+
+
+def test_a_name_that_nothing_knows_is_explained(server: Server) -> None:
+    done = kanad("run", "ethanol", url=server.url)
+    assert done.returncode == 1
+    assert "'ethanol'; a molecule's name must be one of the library's" in done.stderr
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(server: Server) -> None:

@@ -29,6 +29,14 @@ def test_the_fcidump_of_a_run_runs_again_with_the_same_energy(server: Server, tm
             assert server.http.get(f"/api/v1/experiments/{run.id}/artifacts/{name}").status_code == 404
 
 
+@pytest.mark.parametrize("method", ["fci", "selected_ci", "sqd"])
+def test_a_file_that_is_called_fcidump_runs_by_its_methods(server: Server, tmp_path: Path, method: str) -> None:
+    (tmp_path / "FCIDUMP").write_text(HUBBARD)
+    done = kanad("run", str(tmp_path / "FCIDUMP"), "-m", method, "--json", url=server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["energy_hartree"] == pytest.approx(EXACT, abs=1e-8)
+
+
 def test_a_model_in_python_over_http_and_what_is_wrong_with_it(server: Server) -> None:
     with SyncClient(server.url) as client:
         run = client.submit(molecule=HUBBARD, method="fci", name="a dimer")

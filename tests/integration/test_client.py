@@ -316,6 +316,22 @@ async def test_map_keeps_order_and_says_what_became_of_each(server: Server) -> N
     assert kinds == [type(results[0]), ExperimentFailed, InvalidInput]
 
 
+async def test_map_has_at_most_so_many_on_the_server(server: Server) -> None:
+    seen = []
+    async with Client(server.url) as client:
+
+        async def look() -> None:
+            while True:
+                items = [found async for found in client.experiments(q="at a time")]
+                seen.append(sum(not found.is_final for found in items))
+                await asyncio.sleep(0.01)
+
+        watching = asyncio.create_task(look())
+        await client.map([probe(steps=10, step_ms=10, name=f"at a time {n}") for n in range(8)], concurrency=3)
+        watching.cancel()
+    assert max(seen) == 3
+
+
 async def test_fields_make_a_spec_and_files_are_fetched(server: Server, tmp_path: Path) -> None:
     async with Client(server.url) as client:
         run = await client.submit(molecule="O", method="hf", basis="sto-3g", name="water", tags=["by fields"])

@@ -44,3 +44,16 @@ def test_a_notice_survives_the_servers_death_and_arrives(tmp_path: Path) -> None
     assert last.headers["Kanad-Signature"] == f"v1={hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()}"
     assert json.loads(last.body)["experiment_id"] == experiment["id"]
     assert len({told.headers["Kanad-Delivery"] for told in receiver.told}) == 1
+
+
+def test_without_listed_origins_nobody_is_told(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        server = Server(tmp_path)
+        try:
+            asked = probe(steps=1) | {"notify": [{"url": f"{receiver.url}/hook"}]}
+            answer = server.http.post("/api/v1/experiments", json=asked)
+        finally:
+            server.stop()
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "$.notify[0].url")
+    assert "sends no notifications" in answer.json()["errors"][0]["message"]
+    assert receiver.told == []

@@ -145,7 +145,9 @@ def retry(
 
 @options.grouped
 def export(
-    experiment_id: Annotated[str, typer.Argument(help="The experiment's id; or FILE.jsonl, for all experiments.")],
+    experiment_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The experiment's id; or FILE.jsonl, for all experiments.")
+    ],
     server: options.Server,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Files; left out: list them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every file that is listed.")] = False,
@@ -177,7 +179,7 @@ def export(
 
 @options.grouped
 def estimate(
-    source: Annotated[str, typer.Argument(help="As for `kanad run`.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="As for `kanad run`.")],
     described: options.Described,
     server: options.Server,
     as_json: options.AsJson = False,
@@ -192,7 +194,7 @@ def estimate(
 @options.grouped
 def methods(
     server: options.Server,
-    name: Annotated[str | None, typer.Argument(help="A method or a task, to see its options.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A method or a task, to see its options.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List methods and their tasks, or the options of one."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from typing import Annotated
+import textwrap
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kanad_server import __version__
 from kanad_server.cli import experiments, run, token, upkeep
 from kanad_server.errors import KanadError
+
+if TYPE_CHECKING:
+    from kanad_server.client import ClientError
 
 app = typer.Typer(
     name="kanad",
@@ -27,13 +32,22 @@ def main() -> None:
     try:
         app()
     except _ours() as error:
-        print(f"kanad: {error}", file=sys.stderr)
+        advice = "; kanad serve starts a server, --url names another" * (error.code == "unreachable")
+        print(_folded(f"kanad: {error}{advice}"), file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def _ours() -> tuple[type[Exception], ...]:
+def _folded(words: str) -> str:
+    """Broken between words where a terminal would break it within one."""
+    if not sys.stderr.isatty():
+        return words
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(words, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _ours() -> tuple[type[KanadError | ClientError], ...]:
     """The errors that are said in one line; those of the client where a command has loaded it."""
     client = sys.modules.get("kanad_server.client.errors")
     return (KanadError,) if client is None else (KanadError, client.ClientError)

@@ -38,7 +38,7 @@ Token = Annotated[
     str | None, typer.Option("--token", envvar="KANAD_TOKEN", show_envvar=True, help="Who asks, where it matters.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")]
-Id = Annotated[str, typer.Argument(help="The experiment's id, as `kanad ls` shows it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The experiment's id, as `kanad ls` shows it.")]
 
 
 class Later:

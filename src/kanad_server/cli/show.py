@@ -177,7 +177,9 @@ def label_of(item: Experiment) -> str:
 
 
 def experiments(items: list[Experiment]) -> None:
-    """A table of experiments."""
+    """A table of experiments; where there are none, a word beside its head."""
+    if not items:
+        err.print("there are none", highlight=False)
     rows = [
         {
             "id": item.id, "name": label_of(item), "method": name_of(item.spec.method), "status": item.status,
@@ -338,7 +340,7 @@ def _print_pairs(table: Table) -> None:
 
 
 def _pairs(title: str | None = None) -> Table:
-    table = Table(title=title, box=None, pad_edge=False, show_header=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column()
     return table

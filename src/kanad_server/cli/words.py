@@ -13,18 +13,22 @@ from kanad_server.cli.options import Described
 from kanad_server.client import specs
 from kanad_server.client.inputs import read
 
+MAX_NAME = 200
+"""Characters of a name that the server takes."""
+
 
 def spec_of(source: str, said: Described, **others: Any) -> dict[str, Any]:
     """The spec that a source (a file, SMILES or a library name) and the options of a command describe.
 
     What a file says holds, except where an option says otherwise; the server checks the rest. `others` are laid over
-    it where they are not None.
+    it where they are not None. What is read from a file has the file's name, unless it says another.
 
     Raises:
         typer.BadParameter: a file or a value cannot be read.
     """
+    is_file = specs.is_file_name(source)
     try:
-        described = read(Path(source)) if specs.is_file_name(source) else {"molecule": specs.molecule_of(source)}
+        described = read(Path(source)) if is_file else {"molecule": specs.molecule_of(source)}
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     method_options, task_options = _options(said)
@@ -44,6 +48,8 @@ def spec_of(source: str, said: Described, **others: Any) -> dict[str, Any]:
         wanted = before["name"] if name is None else name.lower()
         chosen = before if wanted == before["name"] else {"name": wanted}
         spec[part] = chosen | options
+    if is_file:
+        spec.setdefault("name", Path(source).name[:MAX_NAME])
     return spec | {name: value for name, value in others.items() if value is not None}
 
 
