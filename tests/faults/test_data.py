@@ -300,7 +300,8 @@ def test_r7_signals_during_upgrades(tmp_path: Path) -> None:
         times.append(time.monotonic() - began)
         with closing(sqlite3.connect(data / DB)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert _start_once(data)[0] == 0
+        code, out = _start_once(data)
+        assert code == 0, out
         assert (_schema_of(data / DB), _rows(data / DB)) == (len(migrations()), before)
     assert codes == {0}
     assert max(times) <= within(3.0)
