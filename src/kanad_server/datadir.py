@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kanad_server.errors import StartRefused
+from kanad_server.store.opening import replace_file
 
 
 def store_file(data: Path) -> Path:
@@ -61,3 +62,16 @@ def is_in_use(data: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def kept_word(data: Path, name: str, make: Callable[[], str]) -> str:
+    """The word that a file of the directory keeps for every start, made at the first one; only its owner may read it.
+
+    A start that was killed leaves no half of it; an empty file, which a full disk may have left, is made anew.
+    """
+    path = data / name
+    word = path.read_text().strip() if path.exists() else ""
+    if not word:
+        word = make()
+        replace_file(path, word.encode(), mode=0o600)
+    return word

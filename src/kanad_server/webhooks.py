@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from kanad_server import clock
+from kanad_server.datadir import kept_word
 from kanad_server.errors import StartRefused
 from kanad_server.store import Notification
 from kanad_server.wire import Experiment, Notice
@@ -186,8 +187,4 @@ def secret_of(setting: str, data: Path) -> str:
             message = f"KANAD_NOTIFY_SECRET needs at least {SHORTEST_SECRET} characters, got {len(setting)}"
             raise StartRefused("invalid_settings", message)
         return setting
-    path = data / SIGNING_KEY_FILE
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32) + "\n")
-    return path.read_text().strip()
+    return kept_word(data, SIGNING_KEY_FILE, lambda: secrets.token_urlsafe(32))

@@ -97,6 +97,13 @@ def test_bad_settings_stop_the_start(tmp_path: Path) -> None:
     assert (tmp_path / "notify.secret").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_start_that_was_killed_leaves_no_empty_secret(tmp_path: Path) -> None:
+    (tmp_path / "notify.secret").touch()
+    made = webhooks.secret_of("", tmp_path)
+    assert len(made) >= 32
+    assert webhooks.secret_of("", tmp_path) == made
+
+
 async def test_notices_are_refused_where_they_are_off_or_elsewhere(tmp_path: Path) -> None:
     asked = spec(notify=(Notify(url="https://b.example/"),))
     for allowed, words in ((None, "sends no notifications"), (Allowed(["https://a.example"], []), "does not notify")):

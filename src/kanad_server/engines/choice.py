@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from kanad_server.datadir import kept_word
 from kanad_server.engines.base import Engine, Need
 from kanad_server.engines.both import BothEngines
 from kanad_server.engines.local import LocalEngine
@@ -127,7 +128,4 @@ async def _local_cluster(workers: int, scratch: Path) -> AsyncIterator[str]:
 
 def _own_id(data: Path) -> str:
     """What tells this server's work in a cluster from that of others; it stays over restarts."""
-    path = data / ID_FILE
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex[:12])
-    return path.read_text().strip()
+    return kept_word(data, ID_FILE, lambda: uuid.uuid4().hex[:12])

@@ -131,10 +131,12 @@ def copy_database(source: Path, target: Path) -> None:
         raise
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write a small file so that a power cut leaves the old or the new one."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
     sync(partial)
     partial.rename(path)
     sync(path.parent)
