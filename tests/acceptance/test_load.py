@@ -58,6 +58,13 @@ def test_a_submit_storm_is_timed_and_nothing_is_lost(server: Server, tmp_path: P
     assert report["server"]["kanad-server"]
 
 
+def test_a_report_in_a_pipe_is_json_alone(server: Server) -> None:
+    done = load("submit", "--url", server.url, "--duration", "1", "--rate", "5", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["completed"] > 1
+    assert "completed" in done.stderr
+
+
 @pytest.mark.slow
 def test_without_viewers_the_log_is_checked(server: Server, tmp_path: Path) -> None:
     report = report_of(tmp_path, "submit", "--url", server.url, "--duration", "1", "--rate", "10", "--viewers", "0")

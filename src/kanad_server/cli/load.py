@@ -57,7 +57,9 @@ def load(
     fail_if: Annotated[
         list[str] | None, typer.Option("--fail-if", help="Exit with 4 when it holds, as 'e2e_p99_ms>40'; repeatable.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report here; - is standard output.")
+    ] = None,
     metrics: Annotated[bool, typer.Option("--metrics", help="List what --fail-if knows, and end.")] = False,
 ) -> None:
     """Load a server and check every stream.
@@ -108,7 +110,8 @@ async def _run(
     from kanad_server.load.poster import parse_address
     from kanad_server.load.private import private_server
 
-    view = _View()
+    in_pipe = json_file == Path("-")
+    view = _View(on_stderr=in_pipe)
     async with private_server(slots) if slots else nullcontext() as private:
         with view:
             report = await conduct(
@@ -122,7 +125,9 @@ async def _run(
                 on_progress=view.progress,
             )
     view.end(report)
-    if json_file is not None:
+    if in_pipe:
+        print(msgspec.json.encode(report).decode())
+    elif json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return report.exit_code
 
@@ -130,10 +135,11 @@ async def _run(
 class _View:
     """A live table in a terminal, a line now and then elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_stderr: bool) -> None:
         from rich.console import Console
 
-        self._console = Console(width=None if sys.stdout.isatty() else 110)
+        stream = sys.stderr if on_stderr else sys.stdout
+        self._console = Console(stderr=on_stderr, width=None if stream.isatty() else 110)
         self._live: Live | None = None
         self._said_at = 0.0
         self._shown = 0
@@ -173,12 +179,12 @@ class _View:
             self._live.update(Group(head, show(figures, dict(progress.tally.errors))))
         elif progress.elapsed_s - self._said_at >= PLAIN_EVERY_S:
             self._said_at = progress.elapsed_s
-            print(
+            self._console.print(
                 f"{progress.elapsed_s:.0f} s: {_count(figures, 'accepted')} accepted, {_count(figures, 'completed')}"
                 f" completed, {_count(figures, 'events')} events, {_count(figures, 'violations')} violations,"
                 f" {_count(figures, 'refused')} refused, {_count(figures, 'errors')} errors; {cpu}",
-                flush=True,
-            )
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
 
     def end(self, report: Report) -> None:
         """The final table."""
