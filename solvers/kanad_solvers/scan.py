@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MEMORY = "scan"
 SAME_HARTREE = 1e-5  # energies of one state, solved from two sides
 LEAST_KINK_HARTREE = 1e-3
-KINK_FACTOR = 4.0  # picked: how much worse than its neighbours an interval must fit to be called a jump
+KINK_FACTOR = 4.0  # picked: how much worse than beside it a curve must fit to have jumped
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
@@ -150,22 +150,24 @@ class _Walk:
 def kinks(values: Array, energies: Array) -> list[int]:
     """Indices i such that the energy between i and i + 1 does not follow from three points on either side.
 
-    A parabola through the three points before i + 1 is held against that point, and one through the three after i
-    against point i; where both miss by far more than in the intervals beside, the state has changed.
+    A parabola through three points is held against the fourth, all along the curve. Where the one that ends at i + 1
+    and the one that begins at i both miss by far more than the nearest on either side that see nothing of the interval,
+    the state has changed. A wall is no kink: there the misses grow towards one side only.
     """
     order = np.argsort(values)
     x, y = values[order], energies[order]
-    if len(x) < 7 or len(np.unique(x)) < len(x):
+    if len(np.unique(x)) < len(x):
         return []
-    inner = range(2, len(x) - 3)
-    misses = np.array([min(_miss(x, y, i, i + 1), _miss(x, y, i + 1, i)) for i in inner])
-    beside = np.array([misses[max(place - 1, 0) : place + 2].sum() - misses[place] for place in range(len(misses))])
-    found = np.flatnonzero((misses > KINK_FACTOR * beside) & (misses > LEAST_KINK_HARTREE)) + inner.start
+    misses = [_miss(x, y, first) for first in range(len(x) - 3)]
+    found = (
+        i
+        for i in range(3, len(x) - 4)
+        if min(misses[i - 2], misses[i]) > max(KINK_FACTOR * max(misses[i - 3], misses[i + 1]), LEAST_KINK_HARTREE)
+    )
     return [int(min(order[i], order[i + 1])) for i in found]
 
 
-def _miss(x: Array, y: Array, near: int, target: int) -> float:
-    """How far the parabola through three points from `near` away from `target` misses it, hartree."""
-    step = -1 if target > near else 1
-    places = [near, near + step, near + 2 * step]
-    return float(abs(np.polyval(np.polyfit(x[places], y[places], 2), x[target]) - y[target]))
+def _miss(x: Array, y: Array, first: int) -> float:
+    """How far the parabola through three points from `first` on misses the fourth, hartree."""
+    three, fourth = slice(first, first + 3), first + 3
+    return float(abs(np.polyval(np.polyfit(x[three], y[three], 2), x[fourth]) - y[fourth]))

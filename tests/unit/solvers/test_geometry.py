@@ -206,6 +206,9 @@ def test_a_change_of_state_is_flagged() -> None:
     smooth, _ = solve(H2, HF, task=bond(*np.linspace(0.6, 1.6, 11).tolist()))
     assert smooth.scan is not None
     assert smooth.scan.jumps == ()
+    coarse, _ = solve(H2, {"name": "fci"}, task=bond(*np.linspace(0.5, 2.5, 9).tolist()))
+    assert coarse.scan is not None
+    assert coarse.scan.jumps == ()
     energies = result.scan.energies_hartree
     assert 5 in result.scan.jumps
     assert any("state seems to change" in warning for warning in result.warnings)
@@ -221,6 +224,14 @@ def test_a_kink_is_found_and_a_smooth_curve_has_none() -> None:
     (place,) = scan.kinks(x, crossing)
     assert crossing[place] == morse[place]
     assert crossing[place + 1] != morse[place + 1]
+
+
+def test_smooth_curves_of_few_points_have_no_kink() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(500):
+        depth, slope, middle = rng.uniform(0.05, 0.4), rng.uniform(0.8, 3.0), rng.uniform(0.7, 2.5)
+        x = np.linspace(middle * rng.uniform(0.5, 0.95), middle * rng.uniform(1.2, 3.0), int(rng.integers(5, 40)))
+        assert scan.kinks(x, depth * (1 - np.exp(-slope * (x - middle))) ** 2) == [], x
 
 
 GLYOXAL = {"smiles": "O=CC=O"}
