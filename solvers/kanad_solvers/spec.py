@@ -13,13 +13,15 @@ import msgspec
 from msgspec import Meta
 
 MAX_ATOMS = 500
+MAX_NAME = 200
+"""Characters."""
 MAX_SCAN_POINTS = 500
 MAX_FCIDUMP = 2_000_000
 """Characters: about 22 orbitals without symmetry, more where integrals vanish."""
 NO_BASIS = "none"
 """The `basis` of a Hamiltonian without nuclei."""
 
-Name: TypeAlias = Annotated[str, Meta(max_length=200)]
+Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
 Tag: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Layers: TypeAlias = Annotated[int, Meta(ge=1, le=50)]

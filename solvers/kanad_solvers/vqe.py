@@ -69,7 +69,7 @@ class Trial:
     circuit: Circuit
     program: Callable[[Array], str | None]
     kept: Callable[[Array], dict[str, Array]] | None = None
-    stiffness: Array | None = None
+    stiffness: Callable[[], Array] | None = None
 
 
 def solve(spec: Spec, molecule: Parsed, watch: Watch) -> Result:
@@ -165,7 +165,7 @@ def _uccsd(window: Window, method: VariationalEigensolver, rng: np.random.Genera
         circuit=circuit(ansatz),
         program=lambda angles: qasm.program(ansatz, angles),
         kept=lambda angles: amplitudes.tensors(window, ansatz, angles),
-        stiffness=ansatz.stiffness(exact.diagonal()),
+        stiffness=lambda: ansatz.stiffness(exact.diagonal()),
     )
 
 
@@ -278,7 +278,8 @@ def _search(
         return _measured(window, trial, method, start, rng, report, watch)
     if method.optimizer in ("l-bfgs-b", "slsqp"):
         slopes = trial.slopes or _by_differences(trial.energy)
-        found = optimizers.by_gradient(method.optimizer, slopes, start, method.max_iterations, report, trial.stiffness)
+        stiffness = None if trial.stiffness is None else trial.stiffness()
+        found = optimizers.by_gradient(method.optimizer, slopes, start, method.max_iterations, report, stiffness)
     else:
         found = optimizers.without_gradient(
             method.optimizer, _penalised(trial), start, method.max_iterations, report, rng

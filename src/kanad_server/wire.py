@@ -11,7 +11,7 @@ from kanad_solvers.errors import FieldError
 from kanad_solvers.prepare import Estimate
 from kanad_solvers.progress import Convergence, Geometry, Log, Point, Progress, Stage, State
 from kanad_solvers.result import Coordinates, Result
-from kanad_solvers.spec import Molecule, Spec, name_of
+from kanad_solvers.spec import Molecule, Name, Spec, Tag, name_of
 
 MAX_BATCH = 1_000
 """Experiments of a batch or a campaign, at most."""
@@ -147,8 +147,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class CampaignPost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A template and what varies: a grid, or patches (RFC 7396), each of which makes an experiment of the template."""
 
-    name: Annotated[str, Meta(max_length=200)] = ""
-    tags: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=20)] = ()
+    name: Name = ""
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=20)] = ()
     template: dict[str, Any] = {}
     grid: Grid | None = None
     experiments: tuple[dict[str, Any], ...] = ()

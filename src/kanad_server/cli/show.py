@@ -80,7 +80,6 @@ class View:
         self._percent = 0.0
         self._words = "waiting"
         self._series = ""
-        self._has_steps = False
         self._values: list[float] = []
         self._notes: list[str] = []
         self._since = time.monotonic()
@@ -94,7 +93,7 @@ class View:
                 self._percent = max(self._percent, 100 * (stage + 1) / (last + 1))
                 self._words = f"{stage}/{last} {message}"
             case Convergence(series=series, energy_hartree=energy):
-                if not self._has_steps:
+                if self._series not in STEPS:
                     self._add(series, energy)
             case Point(energy_hartree=energy):
                 self._add(STEPS[0], energy)
@@ -106,7 +105,6 @@ class View:
                 pass
 
     def _add(self, series: str, energy: float) -> None:
-        self._has_steps = series in STEPS
         if series != self._series:
             self._series, self._values = series, []
         self._values = [*self._values, energy][-MAX_POINTS:]

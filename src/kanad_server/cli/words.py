@@ -12,9 +12,7 @@ import typer
 from kanad_server.cli.options import Described
 from kanad_server.client import specs
 from kanad_server.client.inputs import read
-
-MAX_NAME = 200
-"""Characters of a name that the server takes."""
+from kanad_solvers.spec import MAX_NAME
 
 
 def spec_of(source: str, said: Described, **others: Any) -> dict[str, Any]:
