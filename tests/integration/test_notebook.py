@@ -21,8 +21,10 @@ def test_an_executed_notebook_shows_a_run_to_its_end(server: Server) -> None:
     pytest.importorskip("anywidget")
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     cells = [
-        f"from kanad_server.client import SyncClient\nclient = SyncClient({server.url!r})",
+        f"from kanad_server.client import SyncClient\nclient = SyncClient({server.url!r})\n"
+        f"held = [client.submit({probe(steps=100_000, step_ms=10)!r}) for _ in range(2)]",  # both slots
         "run = client.submit(molecule='LiH', method='vqe')\nrun",
+        "for other in held: other.cancel()\n"
         "result = run.result()\nprint(len(run.to_dataframe()), result.to_ase().get_potential_energy())",
         "import time\nwhile run._loop._beside: time.sleep(0.05)\nclient.close()",
         "import ipywidgets, json\nall = ipywidgets.Widget.widgets.values()\n"
